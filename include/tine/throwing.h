@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// For code that prefers exceptions: the same calls, throwing what the others return.
+///
+///     std::string head = tine::throwing::read({"git", "rev-parse", "HEAD"});
+
+#include <exception>
+#include <string>
+#include <utility>
+
+#include "tine/command.h"
+#include "tine/error.h"
+
+namespace tine {
+
+class FailureException : public std::exception {
+ public:
+  explicit FailureException(Failure failure)
+      : failure_(std::move(failure)), text_(failure_.to_string()) {}
+  [[nodiscard]] const char* what() const noexcept override { return text_.c_str(); }
+  [[nodiscard]] const Failure& failure() const noexcept { return failure_; }
+
+ private:
+  Failure failure_;
+  std::string text_;
+};
+
+class ErrorException : public std::exception {
+ public:
+  explicit ErrorException(Error error) : error_(std::move(error)), text_(error_.to_string()) {}
+  [[nodiscard]] const char* what() const noexcept override { return text_.c_str(); }
+  [[nodiscard]] const Error& error() const noexcept { return error_; }
+
+ private:
+  Error error_;
+  std::string text_;
+};
+
+namespace throwing {
+
+/// The value, or its failure thrown.
+template <class T>
+T value(Result<T> result) {
+  if (!result) throw FailureException(std::move(result).error());
+  return std::move(*result);
+}
+
+template <class T>
+T value(std::expected<T, Error> result) {
+  if (!result) throw ErrorException(std::move(result).error());
+  return std::move(*result);
+}
+
+inline Finished run(const Command& command) { return value(command.run()); }
+inline std::string read(const Command& command) { return value(command.read()); }
+inline Output capture(const Command& command) { return value(command.capture()); }
+inline Child start(const Command& command) { return value(command.start()); }
+
+}  // namespace throwing
+}  // namespace tine

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// tine: work in child processes, with values instead of accidents.
+///
+/// The tour:
+///
+///     // A program, without a shell. A non-zero exit is a Failure with the program's own words.
+///     auto head = tine::read({"git", "rev-parse", "HEAD"});
+///     if (!head) std::cerr << head.error().to_string() << '\n';
+///
+///     // Where it runs, with what, for how long; what it wrote, what it used.
+///     auto out = tine::Command{"sim", "a.cfg"}.dir("/data").env("SEED", "7").timeout(30s).capture();
+///
+///     // Lines as they arrive, in bounded memory.
+///     tine::Command{"journalctl", "-f"}.each_line([](tine::Piece line) { return handle(line); });
+///
+///     // A child to hold: signalled, waited for, and ended at the latest by its destructor.
+///     tine::Child server = tine::Command{"server"}.start().value();
+///
+///     // A pipeline without a shell; the status and usage of every stage.
+///     auto n = (tine::Command{"zcat", log} | tine::Command{"grep", "-c", "500"}).read();
+///
+///     // One after another, until one fails.
+///     auto steps = tine::Series::all_of({{"make"}, {"make", "test"}}).run();
+///
+///     // Many, eight at a time; one outcome each, whatever happens to it.
+///     tine::Batch batch{{.timeout = 30s, .jobs = 8, .retries = 2}};
+///     for (const auto& file : files) batch.add({"gzip", "-9", file});
+///     while (auto outcome = batch.next()) ...
+///
+///     // A function in a forked child.
+///     auto child = tine::launch([] { return work(); }).value();
+///
+/// Whatever is started here dies with this process, also when this process is killed; detach() is
+/// the way out. Nothing in here throws but std::bad_alloc; throwing.h has throwing twins.
+
+#include "tine/batch.h"
+#include "tine/cancel.h"
+#include "tine/child.h"
+#include "tine/command.h"
+#include "tine/conversation.h"
+#include "tine/error.h"
+#include "tine/exit_status.h"
+#include "tine/fd.h"
+#include "tine/launch.h"
+#include "tine/literals.h"
+#include "tine/pipe.h"
+#include "tine/pipeline.h"
+#include "tine/process.h"
+#include "tine/series.h"
+#include "tine/throwing.h"

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: MIT
+#include "tine/child.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "child/child_state.h"
+#include "child/tree_stopper.h"
+#include "os/pidfd.h"
+#include "os/system_error.h"
+#include "tine/process.h"
+
+namespace tine {
+
+using Clock = std::chrono::steady_clock;
+using detail::ChildAccess;
+using detail::ChildState;
+
+namespace {
+
+std::string subject_of(const ChildState& state) { return "process " + std::to_string(state.pid); }
+
+std::unexpected<Error> refuse(const ChildState* state, ErrorKind kind, int errno_value = 0) {
+  return std::unexpected(
+      Error{kind, errno_value, Stage::wait, state ? subject_of(*state) : "no child", {}});
+}
+
+/// Whether anything can be asked of this handle here.
+std::expected<void, Error> usable(const ChildState* state) {
+  if (state == nullptr) return refuse(state, ErrorKind::no_such_process);
+  if (state->owner != ::getpid()) return refuse(state, ErrorKind::not_owner);
+  return {};
+}
+
+/// This side ends the child for its deadline, unless the guardian is doing it already.
+bool claim_timeout(ChildState& state) noexcept {
+  if (state.seat.slot() == nullptr) return true;
+  std::uint32_t nobody = 0;
+  return state.seat.slot()->timed_out.compare_exchange_strong(nobody, 1);
+}
+
+/// The shell's view of a foreground child that was stopped by ^Z: the terminal comes back, we stop
+/// as well, and when we are continued it gets the terminal and goes on.
+void pass_stop_on(ChildState& state) {
+  state.terminal.take_back();
+  ::raise(SIGSTOP);
+  state.terminal.lend_to(state.group);
+  os::send_signal(state.pidfd.get(), SIGCONT);
+}
+
+/// Waits for the end of a child that may also stop. Only for foreground children, whose owner has
+/// nothing else to do meanwhile.
+void wait_in_foreground(ChildState& state) {
+  for (;;) {
+    siginfo_t info{};
+    const auto id = static_cast<id_t>(state.pidfd.get());
+    if (::waitid(P_PIDFD, id, &info, WEXITED | WSTOPPED | WNOWAIT) != 0) {
+      if (errno == EINTR) continue;
+      return;
+    }
+    if (info.si_code != CLD_STOPPED) return;
+    ::waitid(P_PIDFD, id, &info, WSTOPPED | WNOHANG);
+    pass_stop_on(state);
+  }
+}
+
+enum class Ended : unsigned char { yes, no, cancelled };
+
+Ended wait_for_end(ChildState& state, os::Deadline limit, const CancelToken& token) {
+  for (;;) {
+    os::Deadline until = limit;
+    if (state.deadline && (!until || *state.deadline < *until)) until = state.deadline;
+    const auto seen = os::poll_pidfd(state.pidfd.get(), token.fd(), until);
+    if (seen == os::PidfdWait::ended) return Ended::yes;
+    if (seen == os::PidfdWait::other_readable) return Ended::cancelled;
+    const auto now = Clock::now();
+    if (state.deadline && now >= *state.deadline) {
+      state.deadline.reset();
+      return Ended::no;
+    }
+    if (limit && now >= *limit) return Ended::no;
+  }
+}
+
+Usage wall_since(Usage usage, Clock::time_point started) {
+  usage.wall = Clock::now() - started;
+  return usage;
+}
+
+/// A status that our own wait cannot give: another wait() took it, or we never were the parent.
+std::expected<Finished, Error> status_from_elsewhere(ChildState& state, int errno_value) {
+  constexpr auto kForItsReaper = std::chrono::seconds(1);
+  if (const auto status = os::exit_info(state.pidfd.get(), kForItsReaper)) {
+    return Finished{*status, wall_since({}, state.started)};
+  }
+  return refuse(&state, ErrorKind::reaped_elsewhere, errno_value);
+}
+
+}  // namespace
+
+Child detail::ChildAccess::make(std::unique_ptr<ChildState> state) noexcept {
+  Child child;
+  child.state_ = std::move(state);
+  return child;
+}
+
+std::expected<Finished, Error> detail::ChildAccess::reap(ChildState& state) {
+  if (!state.leave_descendants && state.killable_group() != 0) {
+    ::kill(-state.group, SIGKILL);  // while the zombie keeps the group's number from being recycled
+  }
+  const bool guardian_ended_it =
+      state.seat.slot() != nullptr && state.seat.slot()->timed_out.load() > 1;
+  state.timed_out = state.timed_out || guardian_ended_it;
+  state.seat.clear();
+  std::expected<Finished, Error> result;
+  if (state.detached) {
+    result = status_from_elsewhere(state, ECHILD);
+  } else if (auto reaped = os::wait_pidfd(state.pidfd.get(), os::Reap::take, true)) {
+    result = Finished{(*reaped)->status, wall_since((*reaped)->usage, state.started)};
+  } else {
+    result = status_from_elsewhere(state, reaped.error());
+  }
+  state.terminal.take_back();
+  state.terminal = {};
+  state.seat.release();
+  state.pidfd.reset();
+  if (result) state.finished = *result;
+  return result;
+}
+
+Child::Child() noexcept = default;
+Child::Child(Child&&) noexcept = default;
+
+Child& Child::operator=(Child&& other) noexcept {
+  if (this != &other) {
+    Child old;
+    old.state_ = std::move(state_);
+    state_ = std::move(other.state_);
+  }
+  return *this;
+}
+
+Child::~Child() {
+  if (!state_ || state_->owner != ::getpid() || state_->detached || !state_->pidfd) return;
+  // Nobody is left to hear of an error; what KILL could not end stays on the guardian's list.
+  [[maybe_unused]] const auto ended = terminate();
+}
+
+pid_t Child::pid() const noexcept { return state_ ? state_->pid : 0; }
+int Child::fd() const noexcept { return state_ ? state_->pidfd.get() : -1; }
+bool Child::timed_out() const noexcept { return state_ && state_->timed_out; }
+
+const std::optional<Finished>& Child::finished() const noexcept {
+  static const std::optional<Finished> none;
+  return state_ ? state_->finished : none;
+}
+
+Fd& Child::pipe(int number) noexcept {
+  static thread_local Fd none;
+  if (state_) {
+    for (auto& [target, fd] : state_->pipes) {
+      if (target == number) return fd;
+    }
+  }
+  none.reset();
+  return none;
+}
+
+std::expected<void, Error> Child::send(Signal sig) const noexcept {
+  if (auto ready = usable(state_.get()); !ready) return ready;
+  if (!state_->pidfd) return os::failed(Stage::send, ESRCH, subject_of(*state_));
+  const int error = os::send_signal(state_->pidfd.get(), static_cast<int>(sig));
+  if (error != 0) return os::failed(Stage::send, error, subject_of(*state_));
+  return {};
+}
+
+std::expected<void, Error> Child::send_tree(Signal sig) const {
+  if (auto ready = usable(state_.get()); !ready) return ready;
+  if (!state_->pidfd) return os::failed(Stage::send, ESRCH, subject_of(*state_));
+  child::TreeStopper tree(state_->pid, state_->pidfd.get(), state_->killable_group());
+  const int error = sig == Signal::kill ? tree.kill() : tree.signal(static_cast<int>(sig));
+  if (error != 0) return os::failed(Stage::send, error, subject_of(*state_));
+  return {};
+}
+
+std::expected<Finished, Error> Child::wait(const CancelToken& token) {
+  for (;;) {
+    auto done = wait_for(std::chrono::nanoseconds::max(), token);
+    if (!done) return std::unexpected(done.error());
+    if (*done) return **done;
+  }
+}
+
+std::expected<std::optional<Finished>, Error> Child::wait_for(std::chrono::nanoseconds limit,
+                                                              const CancelToken& token) {
+  if (auto ready = usable(state_.get()); !ready) return std::unexpected(ready.error());
+  if (state_->finished) return state_->finished;
+  if (!state_->pidfd) return refuse(state_.get(), ErrorKind::reaped_elsewhere, ECHILD);
+  const bool for_ever = limit == std::chrono::nanoseconds::max();
+  if (state_->terminal && for_ever && token.fd() < 0) wait_in_foreground(*state_);
+  const os::Deadline until = for_ever ? os::Deadline{} : Clock::now() + limit;
+  switch (wait_for_end(*state_, until, token)) {
+    case Ended::cancelled: return refuse(state_.get(), ErrorKind::cancelled);
+    case Ended::yes: break;
+    case Ended::no:
+      if (!for_ever && Clock::now() >= *until) return std::nullopt;
+      if (!claim_timeout(*state_)) return wait_for(limit, token);  // the guardian is at work
+      state_->timed_out = true;
+      return terminate();
+  }
+  return ChildAccess::reap(*state_);
+}
+
+std::expected<Finished, Error> Child::terminate() {
+  return terminate(state_ ? state_->grace : std::chrono::milliseconds(0));
+}
+
+std::expected<Finished, Error> Child::terminate(std::chrono::milliseconds grace) {
+  const StopStep step{Signal::terminate, grace};
+  return terminate(std::span(&step, 1));
+}
+
+std::expected<Finished, Error> Child::terminate(std::span<const StopStep> steps) {
+  if (auto ready = usable(state_.get()); !ready) return std::unexpected(ready.error());
+  if (state_->finished) return *state_->finished;
+  if (!state_->pidfd) return refuse(state_.get(), ErrorKind::reaped_elsewhere, ECHILD);
+  if (os::poll_pidfd(state_->pidfd.get(), -1, Clock::time_point{}) == os::PidfdWait::ended) {
+    return ChildAccess::reap(*state_);
+  }
+  child::TreeStopper tree(state_->pid, state_->pidfd.get(), state_->killable_group());
+  bool ended = false;
+  for (const auto& step : steps) {
+    if (ended) break;
+    tree.signal(static_cast<int>(step.signal));
+    ended = tree.wait_all_ended(Clock::now() + step.pause);
+  }
+  if (!ended) tree.kill();
+  constexpr auto kAfterKill = std::chrono::seconds(1);
+  if (os::poll_pidfd(state_->pidfd.get(), -1, Clock::now() + kAfterKill) != os::PidfdWait::ended) {
+    state_->seat.abandon();
+    return refuse(state_.get(), ErrorKind::timed_out);
+  }
+  return ChildAccess::reap(*state_);
+}
+
+std::expected<Usage, Error> Child::usage() const {
+  if (auto ready = usable(state_.get()); !ready) return std::unexpected(ready.error());
+  if (state_->finished) return state_->finished->usage;
+  auto info = process_info(state_->pid);
+  if (!info) return std::unexpected(info.error());
+  Usage usage;
+  usage.wall = Clock::now() - state_->started;
+  usage.user = info->user;
+  usage.sys = info->sys;
+  usage.max_rss = info->resident;
+  return usage;
+}
+
+}  // namespace tine

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: MIT
+#include "child/guardian.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "child/spawn.h"
+#include "os/io.h"
+#include "os/pidfd.h"
+#include "os/system_error.h"
+
+/// The program of guardian_main.cc, put here by guardian_image.S.
+extern "C" const char tine_guardian_image[];
+extern "C" const char tine_guardian_image_end[];
+
+namespace tine::child {
+namespace {
+
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010U  // Linux 6.3
+#endif
+
+std::unexpected<Error> no_guardian(int errno_value, std::string hint) {
+  auto error = os::make_error(Stage::guardian, errno_value);
+  error.hint = std::move(hint) + (error.hint.empty() ? "" : "; " + error.hint);
+  return std::unexpected(std::move(error));
+}
+
+std::string_view image() noexcept {
+  return {tine_guardian_image,
+          static_cast<std::size_t>(tine_guardian_image_end - tine_guardian_image)};
+}
+
+/// For systems that refuse to execute memory (vm.memfd_noexec).
+Fd image_in_file() {
+  const char* dir = std::getenv("TMPDIR");  // NOLINT(concurrency-mt-unsafe): read only
+  std::string path = std::string(dir != nullptr && *dir != '\0' ? dir : "/tmp") + "/tineXXXXXX";
+  Fd writer = os::above_stdio(Fd{::mkostemp(path.data(), O_CLOEXEC)});
+  if (!writer) return {};
+  const bool written = os::write_all(writer.get(), image()) == 0 &&
+                       ::fchmod(writer.get(), S_IRUSR | S_IXUSR) == 0;
+  writer.reset();  // a file that is open for writing cannot be executed
+  Fd reader = written ? os::above_stdio(Fd{::open(path.c_str(), O_RDONLY | O_CLOEXEC)}) : Fd{};
+  ::unlink(path.c_str());
+  return reader;
+}
+
+Fd image_in_memory() {
+  int fd = ::memfd_create("tine-guardian", MFD_CLOEXEC | MFD_EXEC);
+  if (fd < 0 && errno == EINVAL) fd = ::memfd_create("tine-guardian", MFD_CLOEXEC);
+  Fd memory = os::above_stdio(Fd{fd});
+  if (!memory || os::write_all(memory.get(), image()) != 0) return {};
+  return memory;
+}
+
+class GuardianHost {
+ public:
+  explicit GuardianHost(pid_t owner) noexcept : owner_(owner) {}
+
+  [[nodiscard]] pid_t owner() const noexcept { return owner_; }
+  [[nodiscard]] int pidfd() const noexcept { return guardian_.get(); }
+
+  std::expected<GuardianSeat, Error> reserve();
+  std::expected<void, Error> set_mark(std::string_view mark);
+  void give_back(GuardianSlot* slot) noexcept;
+  void wake() noexcept;
+  void forget() noexcept;
+
+ private:
+  std::expected<void, Error> prepare();
+  std::expected<void, Error> ensure_running();
+  std::expected<void, Error> start();
+  std::expected<void, SpawnReport> execute(const Fd& image, const Fd& null);
+  [[nodiscard]] bool running() const noexcept;
+
+  const pid_t owner_;
+  std::mutex mutex_;
+  std::vector<std::uint32_t> free_;
+  GuardianTable* table_ = nullptr;
+  Fd memory_;    // the table
+  Fd host_;      // our own pidfd
+  Fd wake_;      // eventfd
+  Fd guardian_;  // its pidfd
+};
+
+std::expected<void, Error> GuardianHost::prepare() {
+  if (table_ != nullptr) return {};
+  memory_ = os::above_stdio(Fd{::memfd_create("tine-guardian-table", MFD_CLOEXEC)});
+  if (!memory_ || ::ftruncate(memory_.get(), sizeof(GuardianTable)) != 0) {
+    return no_guardian(errno, "no memory for its table");
+  }
+  host_ = os::open_pidfd(owner_);
+  if (!host_) return no_guardian(errno, "pidfd_open of this process failed (Linux before 5.3?)");
+  wake_ = os::above_stdio(Fd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)});
+  if (!wake_) return no_guardian(errno, "no eventfd");
+  void* at = ::mmap(nullptr, sizeof(GuardianTable), PROT_READ | PROT_WRITE, MAP_SHARED,
+                    memory_.get(), 0);
+  if (at == MAP_FAILED) return no_guardian(errno, "cannot map its table");
+  // The file is all zero, which is what a fresh table holds: constructing it would touch 1 MiB.
+  table_ = static_cast<GuardianTable*>(at);
+  return {};
+}
+
+bool GuardianHost::running() const noexcept {
+  if (!guardian_) return false;
+  pollfd watched{guardian_.get(), POLLIN, 0};
+  return ::poll(&watched, 1, 0) == 0;
+}
+
+std::expected<void, SpawnReport> GuardianHost::execute(const Fd& image, const Fd& null) {
+  char name[] = "tine-guardian";
+  char* argv[] = {name, nullptr};
+  char* envp[] = {nullptr};
+  // It must hold nothing of the host's, least of all a pipe whose reader waits for the end.
+  FdMapping mappings[] = {{null.get(), 0, false},
+                          {null.get(), 1, false},
+                          {null.get(), 2, false},
+                          {memory_.get(), kGuardianTableFd, false},
+                          {host_.get(), kGuardianHostFd, false},
+                          {wake_.get(), kGuardianWakeFd, false}};
+  const int kept[] = {kGuardianTableFd, kGuardianHostFd, kGuardianWakeFd};
+  SpawnPlan plan;
+  plan.exec_fd = image.get();
+  plan.argv = argv;
+  plan.envp = envp;
+  plan.mappings = mappings;
+  plan.mapping_count = std::size(mappings);
+  plan.kept = kept;
+  plan.kept_count = std::size(kept);
+  plan.new_session = true;
+  plan.cwd = "/";
+  auto made = spawn(plan, Kinship::detached);
+  if (!made) return std::unexpected(made.error());
+  guardian_ = std::move(made->pidfd);
+  return {};
+}
+
+/// A number that the mappings of execute() do not touch.
+Fd above_targets(Fd fd) noexcept {
+  return Fd{fd ? ::fcntl(fd.get(), F_DUPFD_CLOEXEC, kGuardianWakeFd + 1) : -1};
+}
+
+std::expected<void, Error> GuardianHost::start() {
+  const Fd null = above_targets(Fd{::open("/dev/null", O_RDWR | O_CLOEXEC)});
+  if (!null) return no_guardian(errno, "no /dev/null");
+  std::expected<void, SpawnReport> done = std::unexpected(SpawnReport{});
+  for (Fd (*make_image)() : {image_in_memory, image_in_file}) {
+    const Fd image = above_targets(make_image());
+    done = image ? execute(image, null)
+                 : std::expected<void, SpawnReport>(
+                       std::unexpected(SpawnReport{Stage::open, errno, 0}));
+    if (done) return {};
+  }
+  return no_guardian(done.error().errno_value,
+                     "without it children would survive this process; detach() asks for that");
+}
+
+std::expected<void, Error> GuardianHost::ensure_running() {
+  if (auto ready = prepare(); !ready) return ready;
+  if (running()) return {};
+  return start();
+}
+
+std::expected<GuardianSeat, Error> GuardianHost::reserve() {
+  const std::lock_guard lock(mutex_);
+  if (auto ready = ensure_running(); !ready) return std::unexpected(ready.error());
+  if (!free_.empty()) {
+    GuardianSlot* slot = &table_->slots[free_.back()];
+    free_.pop_back();
+    return GuardianSeat{slot};
+  }
+  const std::uint32_t next = table_->used.load(std::memory_order_relaxed);
+  if (next == kGuardianSlots) {
+    return no_guardian(EAGAIN, std::to_string(kGuardianSlots) + " children are running already");
+  }
+  table_->used.store(next + 1, std::memory_order_release);
+  return GuardianSeat{&table_->slots[next]};
+}
+
+std::expected<void, Error> GuardianHost::set_mark(std::string_view mark) {
+  const std::lock_guard lock(mutex_);
+  if (mark.size() > sizeof table_->mark || mark.find('=') == std::string_view::npos) {
+    return no_guardian(EINVAL, "a mark is NAME=value of at most 256 bytes");
+  }
+  if (auto ready = ensure_running(); !ready) return ready;
+  std::memcpy(table_->mark, mark.data(), mark.size());
+  table_->mark_length.store(static_cast<std::uint32_t>(mark.size()), std::memory_order_release);
+  return {};
+}
+
+void GuardianHost::give_back(GuardianSlot* slot) noexcept {
+  slot->pid.store(0, std::memory_order_release);
+  slot->group.store(0, std::memory_order_relaxed);
+  slot->timed_out.store(0, std::memory_order_relaxed);
+  slot->grace.store(0, std::memory_order_relaxed);
+  slot->deadline.store(0, std::memory_order_release);
+  const std::lock_guard lock(mutex_);
+  free_.push_back(static_cast<std::uint32_t>(slot - table_->slots));
+}
+
+void GuardianHost::wake() noexcept {
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const auto written = ::write(wake_.get(), &one, sizeof one);
+}
+
+void GuardianHost::forget() noexcept {
+  if (table_ != nullptr) ::munmap(table_, sizeof(GuardianTable));
+  for (Fd* fd : {&memory_, &host_, &wake_, &guardian_}) fd->reset();
+}
+
+std::atomic<GuardianHost*> current_host{nullptr};
+std::atomic<pid_t> creator{0};
+
+/// This process's own. A fork copies the pointer; the copy belongs to the parent and is left alone,
+/// its mutex perhaps held for ever by a thread that does not exist here.
+GuardianHost& host() {
+  const pid_t self = ::getpid();
+  for (;;) {
+    GuardianHost* now = current_host.load(std::memory_order_acquire);
+    if (now != nullptr && now->owner() == self) return *now;
+    pid_t somebody = creator.load();
+    if (somebody == self || !creator.compare_exchange_strong(somebody, self)) {
+      ::sched_yield();  // another thread of this process makes it; a few microseconds
+      continue;
+    }
+    now = current_host.load(std::memory_order_acquire);
+    if (now == nullptr || now->owner() != self) {
+      current_host.store(new GuardianHost(self), std::memory_order_release);
+    }
+    creator.store(0);
+  }
+}
+
+}  // namespace
+
+GuardianSeat& GuardianSeat::operator=(GuardianSeat&& other) noexcept {
+  if (this != &other) {
+    release();
+    slot_ = std::exchange(other.slot_, nullptr);
+  }
+  return *this;
+}
+
+void GuardianSeat::clear() noexcept {
+  if (slot_ == nullptr) return;
+  const bool shared = slot_->deadline.load(std::memory_order_acquire) != 0;
+  if (shared) {
+    // The guardian may be signalling this child just now. It holds the lock for one look at /proc;
+    // if it died doing so, nobody signals any more.
+    std::uint32_t unlocked = 0;
+    while (!slot_->lock.compare_exchange_weak(unlocked, 1)) {
+      unlocked = 0;
+      pollfd guardian{guardian_pidfd(), POLLIN, 0};
+      if (::poll(&guardian, 1, 0) != 0) break;
+      ::sched_yield();
+    }
+  }
+  slot_->pid.store(0, std::memory_order_release);
+  if (shared) slot_->lock.store(0);
+}
+
+void GuardianSeat::release() noexcept {
+  if (slot_ == nullptr) return;
+  clear();
+  host().give_back(std::exchange(slot_, nullptr));
+}
+
+std::expected<GuardianSeat, Error> reserve_guardian_seat() { return host().reserve(); }
+
+void set_deadline(GuardianSlot& slot, std::chrono::nanoseconds timeout,
+                  std::chrono::nanoseconds grace) noexcept {
+  const auto at = std::chrono::steady_clock::now().time_since_epoch() + timeout;
+  slot.grace.store(grace.count());
+  slot.deadline.store(std::chrono::nanoseconds(at).count(), std::memory_order_release);
+  host().wake();
+}
+
+std::expected<void, Error> set_guardian_mark(std::string_view mark) { return host().set_mark(mark); }
+
+void forget_guardian_of_parent() noexcept {
+  if (GuardianHost* inherited = current_host.exchange(nullptr)) inherited->forget();
+}
+
+int guardian_pidfd() noexcept { return host().pidfd(); }
+
+}  // namespace tine::child

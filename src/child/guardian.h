@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// The host's side of the guardian: one per process that has children, started with the first.
+///
+/// A forked child that makes children of its own gets its own guardian; what it inherited from its
+/// parent it forgets. See guardian_table.h for the protocol.
+
+#include <chrono>
+#include <cstdint>
+#include <expected>
+#include <string_view>
+#include <utility>
+
+#include "child/guardian_table.h"
+#include "tine/error.h"
+
+namespace tine::child {
+
+/// A reserved slot; given back when this goes, unless abandoned.
+class GuardianSeat {
+ public:
+  GuardianSeat() noexcept = default;
+  explicit GuardianSeat(GuardianSlot* slot) noexcept : slot_(slot) {}
+  GuardianSeat(GuardianSeat&& other) noexcept : slot_(std::exchange(other.slot_, nullptr)) {}
+  GuardianSeat& operator=(GuardianSeat&& other) noexcept;
+  ~GuardianSeat() { release(); }
+
+  [[nodiscard]] GuardianSlot* slot() const noexcept { return slot_; }
+
+  /// From here on the guardian no longer signals this child. Call while it is a zombie.
+  void clear() noexcept;
+  void release() noexcept;
+  /// Leaves the entry to the guardian: the child could not be reaped.
+  void abandon() noexcept { slot_ = nullptr; }
+
+ private:
+  GuardianSlot* slot_ = nullptr;
+};
+
+/// Reserves a slot; starts the guardian first, or again, when there is none.
+/// Errors: guardian, with the reason; too_many_processes: all slots are taken.
+std::expected<GuardianSeat, Error> reserve_guardian_seat();
+
+/// Lets the guardian end the child of `slot` after `timeout` (TERM) and `grace` more (KILL).
+void set_deadline(GuardianSlot& slot, std::chrono::nanoseconds timeout,
+                  std::chrono::nanoseconds grace) noexcept;
+
+/// When this process dies, everything with this `NAME=value` in its environment goes as well.
+std::expected<void, Error> set_guardian_mark(std::string_view mark);
+
+/// In a forked child: closes what belongs to the parent's guardian.
+void forget_guardian_of_parent() noexcept;
+
+/// 0 when there is none. For tests and for `TINE_TRACE`.
+[[nodiscard]] int guardian_pidfd() noexcept;
+
+}  // namespace tine::child

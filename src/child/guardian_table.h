@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// The memory that a process shares with its guardian: who has to die with it, and when.
+///
+/// One slot per child. The host reserves it before the clone; the kernel (CLONE_PARENT_SETTID) or
+/// the child itself stores the pid before any code of the user's runs. The slot is cleared while
+/// the child is a zombie, so a pid in the table is never a recycled one. `lock` keeps the two sides
+/// from acting at once: the guardian signals, and the host reaps, only while holding it.
+
+#include <atomic>
+#include <cstdint>
+
+namespace tine::child {
+
+inline constexpr std::uint32_t kGuardianSlots = 32768;
+inline constexpr int kGuardianTableFd = 3;
+inline constexpr int kGuardianHostFd = 4;  ///< pidfd of the host
+inline constexpr int kGuardianWakeFd = 5;  ///< eventfd: a deadline became nearer
+
+struct GuardianSlot {
+  std::atomic<std::int32_t> pid{0};    ///< 0: nobody
+  std::atomic<std::int32_t> group{0};  ///< process group to kill as well; -1: the pid's own; 0: none
+  std::atomic<std::uint32_t> lock{0};
+  /// Who ends the child for its deadline: whichever side changes this from 0 first.
+  std::atomic<std::uint32_t> timed_out{0};
+  std::atomic<std::int64_t> deadline{0};  ///< CLOCK_MONOTONIC, ns; 0: none
+  std::atomic<std::int64_t> grace{0};     ///< ns between TERM and KILL
+};
+
+struct GuardianTable {
+  std::atomic<std::uint32_t> used{0};  ///< slots at and above this have never been reserved
+  std::atomic<std::uint32_t> mark_length{0};
+  char mark[256]{};  ///< `NAME=value` in the environment of what else has to die
+  GuardianSlot slots[kGuardianSlots];
+};
+
+static_assert(std::atomic<std::int64_t>::is_always_lock_free);
+static_assert(sizeof(std::atomic<std::int32_t>) == 4, "the kernel writes the pid as an int");
+
+}  // namespace tine::child

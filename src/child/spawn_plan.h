@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// Everything a new process is told, as plain data made before the clone: the code between clone
+/// and exec (after_fork.cc) reads it and allocates nothing.
+///
+/// Owner: pointers lead into memory of whoever filled the plan, alive until spawn() returns.
+
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "child/guardian_table.h"
+#include "tine/error.h"
+
+namespace tine::child {
+
+/// `source` (in the parent) becomes `target` (in the child). Equal numbers: kept, not closed on
+/// exec. A shared one was opened by others, so it may be in non-blocking mode, or missing.
+struct FdMapping {
+  int source;
+  int target;
+  bool shared;
+};
+
+struct LimitChange {
+  int resource;
+  rlimit limit;
+};
+
+struct SpawnPlan {
+  // What to execute: the first of `candidates` that exists, or the file open at `exec_fd`.
+  const char* const* candidates = nullptr;
+  int exec_fd = -1;
+  char* const* argv = nullptr;
+  char* const* envp = nullptr;
+
+  FdMapping* mappings = nullptr;  ///< sorted by target, each target once; used up by the child
+  std::size_t mapping_count = 0;
+  const int* kept = nullptr;  ///< targets above 2, ascending: all other fds above 2 are closed
+  std::size_t kept_count = 0;
+
+  bool new_session = false;
+  bool set_group = false;
+  pid_t group = 0;             ///< with set_group: 0 makes its own
+  int foreground_tty = -1;     ///< a terminal of the parent that the child's group takes over
+  int controlling_tty = -1;    ///< with new_session: becomes the controlling terminal
+  const char* cwd = nullptr;
+  bool set_umask = false;
+  mode_t umask = 0;
+  bool set_nice = false;
+  int nice = 0;
+  const unsigned long* cpu_mask = nullptr;
+  std::size_t cpu_mask_bytes = 0;
+  const LimitChange* limits = nullptr;
+  std::size_t limit_count = 0;
+  bool set_groups = false;
+  const gid_t* groups = nullptr;
+  std::size_t group_count = 0;
+  bool set_gid = false;
+  gid_t gid = 0;
+  bool set_uid = false;
+  uid_t uid = 0;
+
+  GuardianSlot* slot = nullptr;  ///< where the child's pid is stored before it runs anything
+  int report_fd = -1;            ///< fork fallback: where a SpawnReport is written
+};
+static_assert(std::is_trivially_copyable_v<SpawnPlan>, "the child gets plain data alone");
+
+/// Why the child could not become the program.
+struct SpawnReport {
+  Stage stage = Stage::prepare;
+  int errno_value = 0;  ///< 0: it has become the program
+  std::uint32_t detail = 0;  ///< which candidate, limit or fd
+};
+static_assert(std::is_trivially_copyable_v<SpawnReport>);
+
+}  // namespace tine::child

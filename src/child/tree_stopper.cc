@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+#include "child/tree_stopper.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "os/process_table.h"
+
+namespace tine::child {
+
+void TreeStopper::look() {
+  os::ProcessTable table;
+  if (!table.scan()) return;  // no /proc: the group has to do
+  const auto is_root = [this](const os::ProcessEntry& entry) {
+    if (entry.pid == pid_ || (group_ != 0 && entry.group == group_)) return true;
+    return std::ranges::any_of(descendants_, [&](const Descendant& known) {
+      return known.pid == entry.pid && known.start == entry.start;
+    });
+  };
+  table.mark_family(is_root, ::getpid());
+  for (const auto& entry : table) {
+    if (!entry.member || entry.pid == pid_ || entry.state == 'Z') continue;
+    const bool known = std::ranges::any_of(
+        descendants_, [&](const Descendant& d) { return d.pid == entry.pid && d.start == entry.start; });
+    if (known) continue;
+    Fd pidfd = os::open_pidfd(entry.pid);
+    os::ProcessEntry now;
+    if (pidfd && os::read_stat(entry.pid, now) && now.start == entry.start) {
+      descendants_.push_back({entry.pid, entry.start, std::move(pidfd)});
+    }
+  }
+}
+
+int TreeStopper::signal(int signal) {
+  look();
+  const int result = os::send_signal(pidfd_, signal);
+  for (const auto& descendant : descendants_) os::send_signal(descendant.pidfd.get(), signal);
+  if (signal == SIGSTOP || signal == SIGTSTP || signal == SIGCONT || signal == SIGKILL) return result;
+  os::send_signal(pidfd_, SIGCONT);
+  for (const auto& descendant : descendants_) os::send_signal(descendant.pidfd.get(), SIGCONT);
+  return result;
+}
+
+int TreeStopper::kill() {
+  os::freeze_and_kill(
+      [this](const os::ProcessEntry& entry) {
+        if (entry.pid == pid_ || (group_ != 0 && entry.group == group_)) return true;
+        return std::ranges::any_of(descendants_, [&](const Descendant& known) {
+          return known.pid == entry.pid && known.start == entry.start;
+        });
+      },
+      ::getpid());
+  // Without /proc the above found nobody.
+  const int result = os::send_signal(pidfd_, SIGKILL);
+  if (group_ != 0) ::kill(-group_, SIGKILL);
+  return result;
+}
+
+bool TreeStopper::all_ended() const noexcept {
+  return wait_all_ended(std::chrono::steady_clock::time_point{});
+}
+
+int TreeStopper::first_running_descendant() const noexcept {
+  for (const auto& descendant : descendants_) {
+    const int fd = descendant.pidfd.get();
+    if (os::poll_pidfd(fd, -1, std::chrono::steady_clock::time_point{}) != os::PidfdWait::ended) {
+      return fd;
+    }
+  }
+  return -1;
+}
+
+bool TreeStopper::wait_all_ended(os::Deadline deadline) const noexcept {
+  if (os::poll_pidfd(pidfd_, -1, deadline) != os::PidfdWait::ended) return false;
+  return std::ranges::all_of(descendants_, [&](const Descendant& descendant) {
+    return os::poll_pidfd(descendant.pidfd.get(), -1, deadline) == os::PidfdWait::ended;
+  });
+}
+
+}  // namespace tine::child

@@ -1,0 +1,671 @@
+// SPDX-License-Identifier: MIT
+#include "tine/batch.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <deque>
+#include <map>
+#include <queue>
+#include <utility>
+
+#include "child/child_state.h"
+#include "child/guardian.h"
+#include "child/tree_stopper.h"
+#include "command/failure.h"
+#include "command/start.h"
+#include "command/streams.h"
+#include "os/event_loop.h"
+#include "os/io.h"
+#include "os/system_error.h"
+#include "tine/process.h"
+
+namespace tine {
+
+using Clock = std::chrono::steady_clock;
+using detail::ChildAccess;
+
+namespace {
+
+/// One stream of a job that is passed on in whole lines.
+struct LineStream {
+  Fd fd;
+  int number;
+  std::string partial{};
+};
+
+/// Why a running job is being ended by us.
+enum class Ending : unsigned char { none, timed_out, cancelled };
+
+/// A job in its slot: what it is, the process that runs it, and how far its ending has come.
+struct Active {
+  Batch::Job job;
+  int attempt = 1;
+  Child child{};
+  OutputFile out{};
+  OutputFile err{};
+  std::vector<std::unique_ptr<LineStream>> streams{};
+  std::chrono::system_clock::time_point started{};
+  Clock::time_point clock_started{};
+
+  Ending ending = Ending::none;
+  std::size_t stop_step = 0;
+  bool killed = false;
+  int awaited_descendant = -1;
+  std::optional<child::TreeStopper> tree{};
+  os::EventLoop::TimerId timer = 0;  ///< of the timeout, then of the stop sequence
+};
+
+/// A job that is to be started; with the failure of the attempt before, if there was one.
+struct Waiting {
+  Batch::Job job;
+  int attempt = 1;
+  std::optional<Failure> last_failure{};
+};
+
+std::string mark_part(const std::string& mark, bool value) {
+  const auto equals = mark.find('=');
+  return value ? mark.substr(equals + 1) : mark.substr(0, equals);
+}
+
+std::filesystem::path directory_for_output(const std::filesystem::path& wanted) {
+  if (!wanted.empty()) return wanted;
+  const char* dir = std::getenv("TMPDIR");  // NOLINT(concurrency-mt-unsafe): read only
+  return dir != nullptr && *dir != '\0' ? dir : "/tmp";
+}
+
+/// The median of the latest run times, for a timeout in per cent of it.
+class RunTimes {
+ public:
+  void add(std::chrono::nanoseconds time) {
+    constexpr std::size_t kLatest = 1023;
+    if (times_.size() < kLatest) {
+      times_.push_back(time);
+    } else {
+      times_[next_++ % kLatest] = time;
+    }
+  }
+  /// Nothing before three are known.
+  [[nodiscard]] std::optional<std::chrono::nanoseconds> median() const {
+    if (times_.size() < 3) return std::nullopt;
+    auto sorted = times_;
+    const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2);
+    std::ranges::nth_element(sorted, middle);
+    return *middle;
+  }
+
+ private:
+  std::vector<std::chrono::nanoseconds> times_;
+  std::size_t next_ = 0;
+};
+
+}  // namespace
+
+struct Batch::State {
+  State(BatchOptions given, Source from) : options(std::move(given)), source(std::move(from)) {
+    most = options.jobs > 0 ? options.jobs : usable_cpus();
+    tmpdir = directory_for_output(options.tmpdir);
+    if (!source) source = [](Job&) { return Supply::end; };
+    if (options.cancel.fd() >= 0) {
+      // A token that cannot be watched is still looked at before each start.
+      [[maybe_unused]] const auto watched = loop.watch(options.cancel.fd(), EPOLLIN, [this] {
+        loop.unwatch(options.cancel.fd());
+        end_all();
+      });
+    }
+  }
+
+  // ---- Supply ----
+
+  std::optional<Waiting> next_waiting() {
+    if (!retries.empty()) return take(retries);
+    if (stopping) return std::nullopt;
+    if (!added.empty()) return take(added);
+    if (source_ended) return std::nullopt;
+    Waiting waiting;
+    waiting.job.slot = free_slot();
+    switch (source(waiting.job)) {
+      case Supply::wait: return std::nullopt;
+      case Supply::end: source_ended = true; return std::nullopt;
+      case Supply::job: break;
+    }
+    waiting.job.index = next_index++;
+    return waiting;
+  }
+
+  static std::optional<Waiting> take(std::deque<Waiting>& from) {
+    Waiting waiting = std::move(from.front());
+    from.pop_front();
+    return waiting;
+  }
+
+  /// The lowest, as users of slot numbers expect.
+  [[nodiscard]] std::size_t free_slot() const {
+    return free_slots.empty() ? slots.size() : free_slots.top();
+  }
+
+  [[nodiscard]] bool may_start() const {
+    constexpr std::size_t kMostHeld = 256;  // each holds two descriptors
+    return running < most && !suspended_at && held.size() < kMostHeld;
+  }
+
+  /// With a delay between starts: whether it has passed. If not, a timer looks again.
+  bool delay_passed() {
+    if (options.delay.count() == 0 || Clock::now() >= next_start) return true;
+    if (!delay_timer_set) {
+      delay_timer_set = true;
+      loop.at(next_start, [this] { delay_timer_set = false; });
+    }
+    return false;
+  }
+
+  void fill() {
+    while (may_start() && delay_passed()) {
+      auto waiting = next_waiting();
+      if (!waiting) return;
+      if (options.delay.count() > 0) next_start = Clock::now() + options.delay;
+      start(std::move(*waiting));
+    }
+  }
+
+  // ---- Starting ----
+
+  std::expected<command::Defaults, Error> defaults_for(Active& active) {
+    command::Defaults defaults;
+    if (!null) {
+      null = os::above_stdio(Fd{::open("/dev/null", O_RDWR | O_CLOEXEC)});
+      if (!null) return os::failed(Stage::open, errno, "/dev/null");
+    }
+    defaults.push_back({0, command::parent_fd(null.get())});
+    if (options.output == BatchOutput::inherit) return defaults;
+    if (options.output == BatchOutput::lines) {
+      for (const int number : {1, 2}) {
+        defaults.push_back({number, {.kind = detail::RedirectSpec::Kind::pipe}});
+      }
+      return defaults;
+    }
+    for (auto& [number, file] : {std::pair{1, &active.out}, std::pair{2, &active.err}}) {
+      const bool redirected = std::ranges::any_of(
+          active.job.command.spec().redirects, [n = number](const auto& r) { return r.first == n; });
+      if (redirected) continue;
+      auto made = spare_file();
+      if (!made) return std::unexpected(made.error());
+      *file = std::move(*made);
+      defaults.push_back({number, command::parent_fd(file->fd().get())});
+    }
+    return defaults;
+  }
+
+  std::expected<OutputFile, Error> spare_file() {
+    if (spare.empty()) return OutputFile::create(tmpdir);
+    OutputFile file = std::move(spare.back());
+    spare.pop_back();
+    return file;
+  }
+
+  std::expected<void, Error> set_mark() {
+    if (options.kill_mark.empty() || mark_set) return {};
+    auto done = child::set_guardian_mark(options.kill_mark);
+    mark_set = done.has_value();
+    return done;
+  }
+
+  std::expected<void, Error> launch(Active& active) {
+    if (auto done = set_mark(); !done) return done;
+    auto defaults = defaults_for(active);
+    if (!defaults) return std::unexpected(defaults.error());
+    auto child = command::start(active.job.command.spec(), {.defaults = std::move(*defaults)});
+    if (!child) return std::unexpected(child.error());
+    active.child = std::move(*child);
+    active.clock_started = ChildAccess::state(active.child).started;
+    return {};
+  }
+
+  void start(Waiting waiting) {
+    const std::size_t slot = free_slot();
+    auto active = std::make_unique<Active>(std::move(waiting.job), waiting.attempt);
+    active->job.slot = slot;
+    if (!options.kill_mark.empty() && active->attempt == 1) {
+      active->job.command.env(mark_part(options.kill_mark, false), mark_part(options.kill_mark, true));
+    }
+    active->started = std::chrono::system_clock::now();
+    active->clock_started = Clock::now();
+    if (auto launched = launch(*active); !launched) {
+      return settle(*active, std::unexpected(
+                                 command::not_started(active->job.command.spec(), launched.error())));
+    }
+    Active& placed = *active;
+    occupy(slot, std::move(active));
+    watch_child(placed);
+    watch_streams(placed);
+    set_timeout(placed);
+  }
+
+  void occupy(std::size_t slot, std::unique_ptr<Active> active) {
+    if (slot == slots.size()) {
+      slots.emplace_back();
+    } else {
+      free_slots.pop();
+    }
+    slots[slot] = std::move(active);
+    ++running;
+  }
+
+  std::unique_ptr<Active> vacate(std::size_t slot) {
+    --running;
+    free_slots.push(slot);
+    return std::move(slots[slot]);
+  }
+
+  void watch_child(Active& active) {
+    const int fd = active.child.fd();
+    auto watched = loop.watch(fd, EPOLLIN, [this, slot = active.job.slot] { on_end(*slots[slot]); });
+    // Not watched (out of memory): wait for it here, which is slow but loses nothing.
+    if (!watched) on_end(active);
+  }
+
+  void set_timeout(Active& active) {
+    std::chrono::nanoseconds limit = options.timeout;
+    const auto& own = active.job.command.spec().timeout;
+    if (own.count() > 0 && (limit.count() == 0 || own < limit)) limit = own;
+    if (options.timeout_percent > 0) {
+      if (const auto median = run_times.median()) limit = share_of(*median);
+    }
+    if (limit.count() > 0) arm_timeout(active, limit);
+  }
+
+  [[nodiscard]] std::chrono::nanoseconds share_of(std::chrono::nanoseconds median) const {
+    const double ns = static_cast<double>(median.count()) * options.timeout_percent / 100;
+    return std::chrono::nanoseconds(std::max<std::int64_t>(1, static_cast<std::int64_t>(ns)));
+  }
+
+  void arm_timeout(Active& active, std::chrono::nanoseconds limit) {
+    loop.cancel(active.timer);
+    active.timer = loop.at(active.clock_started + limit, [this, slot = active.job.slot] {
+      begin_ending(*slots[slot], Ending::timed_out);
+    });
+  }
+
+  // ---- Streams ----
+
+  void watch_streams(Active& active) {
+    for (const int number : {1, 2}) {
+      Fd& end = active.child.pipe(number);
+      if (!end) continue;
+      const int fd = end.get();
+      ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
+      active.streams.push_back(std::make_unique<LineStream>(std::move(end), number));
+      LineStream* stream = active.streams.back().get();
+      // If it cannot be watched, it is read when the job ends.
+      [[maybe_unused]] const auto watched =
+          loop.watch(fd, EPOLLIN, [this, stream, slot = active.job.slot] {
+            read_stream(*slots[slot], *stream);
+          });
+    }
+  }
+
+  /// False: nothing more now, or ever.
+  bool read_stream(Active& active, LineStream& stream) {
+    char block[65536];
+    if (!stream.fd) return false;
+    const ssize_t got = os::read_retry(stream.fd.get(), block, sizeof block);
+    if (got < 0 && errno == EAGAIN) return false;
+    if (got <= 0) {
+      close_stream(active, stream);
+      return false;
+    }
+    const std::string_view piece(block, static_cast<std::size_t>(got));
+    constexpr std::size_t kLongestLine = 1 << 20;
+    const auto newline = piece.rfind('\n');
+    if (newline == std::string_view::npos && stream.partial.size() + piece.size() < kLongestLine) {
+      stream.partial.append(piece);
+      return true;
+    }
+    const auto whole = newline == std::string_view::npos ? piece.size() : newline + 1;
+    stream.partial.append(piece.substr(0, whole));
+    give_lines(active, stream);
+    stream.partial.assign(piece.substr(whole));
+    return true;
+  }
+
+  void give_lines(Active& active, LineStream& stream) {
+    if (stream.partial.empty() || !options.on_output) return;
+    options.on_output(describe(active), {stream.number, stream.partial});
+  }
+
+  void close_stream(Active& active, LineStream& stream) {
+    loop.unwatch(stream.fd.get());
+    stream.fd.reset();
+    give_lines(active, stream);
+    stream.partial.clear();
+  }
+
+  void drain_streams(Active& active) {
+    for (auto& stream : active.streams) {
+      while (read_stream(active, *stream)) {
+      }
+      if (stream->fd) close_stream(active, *stream);  // a survivor of the job holds the other end
+    }
+  }
+
+  // ---- Ending ----
+
+  void begin_ending(Active& active, Ending why) {
+    if (active.ending != Ending::none) return;
+    active.ending = why;
+    auto& state = ChildAccess::state(active.child);
+    active.tree.emplace(state.pid, state.pidfd.get(), state.killable_group());
+    next_stop_step(active);
+  }
+
+  void next_stop_step(Active& active) {
+    loop.cancel(active.timer);
+    if (active.stop_step >= options.stop.size()) return kill_tree(active);
+    const StopStep& step = options.stop[active.stop_step++];
+    active.tree->signal(static_cast<int>(step.signal));
+    active.timer = loop.at(Clock::now() + step.pause, [this, slot = active.job.slot] {
+      next_stop_step(*slots[slot]);
+    });
+  }
+
+  /// What even KILL has not ended after a second is in the kernel's hands, and on the guardian's
+  /// list; the batch goes on without it.
+  void kill_tree(Active& active) {
+    loop.cancel(active.timer);
+    active.killed = true;
+    active.tree->kill();
+    active.timer = loop.at(Clock::now() + std::chrono::seconds(1),
+                           [this, slot = active.job.slot] { finish(*slots[slot]); });
+  }
+
+  /// The child itself has ended.
+  void on_end(Active& active) {
+    loop.unwatch(active.child.fd());
+    if (active.ending == Ending::none || active.killed) return finish(active);
+    wait_for_descendants(active);
+  }
+
+  /// While a tree is being ended its slot stays taken until all of it has gone.
+  void wait_for_descendants(Active& active) {
+    const int fd = active.tree->first_running_descendant();
+    active.awaited_descendant = fd;
+    if (fd < 0) return finish(active);
+    auto watched = loop.watch(fd, EPOLLIN, [this, fd, slot = active.job.slot] {
+      loop.unwatch(fd);
+      wait_for_descendants(*slots[slot]);
+    });
+    if (!watched) kill_tree(active);
+  }
+
+  Result<Finished> result_of(Active& active, const std::expected<Finished, Error>& ended) {
+    const auto& spec = active.job.command.spec();
+    if (!ended) {
+      Failure failure = command::failed_run(spec, Cause::lost, {});
+      failure.status.reset();
+      failure.error = ended.error();
+      return std::unexpected(std::move(failure));
+    }
+    std::optional<Cause> cause;
+    if (active.ending == Ending::timed_out) cause = Cause::timed_out;
+    if (active.ending == Ending::cancelled) cause = Cause::cancelled;
+    if (!cause && !ended->status.success() && !spec.unchecked) {
+      cause = command::cause_of(ended->status);
+    }
+    if (!cause) return *ended;
+    constexpr std::size_t kTail = 4096;
+    return std::unexpected(command::failed_run(spec, *cause, *ended, {},
+                                               active.err ? active.err.tail(kTail) : ""));
+  }
+
+  void finish(Active& active) {
+    loop.cancel(active.timer);
+    loop.unwatch(active.child.fd());
+    loop.unwatch(active.awaited_descendant);
+    auto& state = ChildAccess::state(active.child);
+    const pid_t group = state.killable_group();
+    // With no steps given this waits a second at most for what KILL was sent to.
+    auto ended = active.ending == Ending::none ? active.child.wait()
+                                               : active.child.terminate(std::span<StopStep>{});
+    drain_streams(active);
+    const bool alone = group != 0 && ::kill(-group, 0) != 0 && errno == ESRCH;
+    active.out.exclusive_ = alone;
+    active.err.exclusive_ = alone;
+    auto result = result_of(active, ended);
+    const auto elapsed = result ? result->usage.wall : result.error().elapsed;
+    if (options.timeout_percent > 0 && active.ending == Ending::none) note_run_time(elapsed);
+    const auto owner = vacate(active.job.slot);
+    settle(*owner, std::move(result));
+  }
+
+  void note_run_time(std::chrono::nanoseconds elapsed) {
+    run_times.add(elapsed);
+    const auto median = run_times.median();
+    if (!median) return;
+    for (auto& active : slots) {
+      if (active && active->ending == Ending::none) arm_timeout(*active, share_of(*median));
+    }
+  }
+
+  // ---- Outcomes ----
+
+  /// An attempt is over: again, or an outcome.
+  void settle(Active& active, Result<Finished> result) {
+    const bool ended_by_us = active.ending == Ending::cancelled;
+    if (!result && !ended_by_us && !stopping && active.attempt <= options.retries) {
+      reuse_file(std::move(active.out));
+      reuse_file(std::move(active.err));
+      retries.push_back({std::move(active.job), active.attempt + 1, std::move(result.error())});
+      return;
+    }
+    const bool success = result.has_value();
+    Outcome outcome;
+    outcome.index = active.job.index;
+    outcome.slot = active.job.slot;
+    outcome.attempts = active.attempt;
+    outcome.started = active.started;
+    outcome.elapsed = Clock::now() - active.clock_started;
+    if (result) {
+      outcome.elapsed = result->usage.wall;
+    } else {
+      result.error().attempts = active.attempt;
+    }
+    outcome.result = std::move(result);
+    outcome.out = std::move(active.out);
+    outcome.err = std::move(active.err);
+    deliver(std::move(outcome));
+    if (!ended_by_us) count_for_halt(success);
+  }
+
+  void deliver(Outcome outcome) {
+    if (!options.ordered) {
+      ready.push_back(std::move(outcome));
+      return;
+    }
+    held.emplace(outcome.index, std::move(outcome));
+    while (!held.empty() && held.begin()->first == next_to_give) {
+      ready.push_back(std::move(held.extract(held.begin()).mapped()));
+      ++next_to_give;
+    }
+  }
+
+  void count_for_halt(bool success) {
+    ++counts[static_cast<std::size_t>(success ? Halt::What::success : Halt::What::fail)];
+    ++counts[static_cast<std::size_t>(Halt::What::done)];
+    const Halt& halt = options.halt;
+    if (halt.when == Halt::When::never || has_halted) return;
+    const auto seen = static_cast<double>(counts[static_cast<std::size_t>(halt.what)]);
+    const auto done = static_cast<double>(counts[static_cast<std::size_t>(Halt::What::done)]);
+    const bool reached = halt.percent > 0 ? done >= 3 && seen * 100 >= halt.percent * done
+                                          : seen >= static_cast<double>(halt.count);
+    if (!reached) return;
+    has_halted = true;
+    stop_starting();
+    if (halt.when == Halt::When::now) end_all();
+  }
+
+  void reuse_file(OutputFile file) {
+    constexpr std::size_t kMostSpare = 64;
+    if (!file || !file.exclusive_ || spare.size() >= kMostSpare) return;
+    const bool clean = file.size() == 0 || ::ftruncate(file.file_.get(), 0) == 0;
+    // The next job continues at the offset that the last one left behind.
+    if (clean && ::lseek(file.file_.get(), 0, SEEK_SET) == 0) spare.push_back(std::move(file));
+  }
+
+  // ---- Control ----
+
+  /// Nothing more starts: what waits for another attempt ends with the failure it has.
+  void stop_starting() {
+    stopping = true;
+    for (auto& waiting : std::exchange(retries, {})) {
+      Active over{std::move(waiting.job), waiting.attempt - 1};
+      settle(over, std::unexpected(std::move(*waiting.last_failure)));
+    }
+  }
+
+  void end_all() {
+    stop_starting();
+    for (auto& active : slots) {
+      if (active) begin_ending(*active, Ending::cancelled);
+    }
+  }
+
+  void kill_all() {
+    stop_starting();
+    for (auto& active : slots) {
+      if (!active) continue;
+      auto& child = ChildAccess::state(active->child);
+      if (active->ending == Ending::none) active->ending = Ending::cancelled;
+      if (!active->tree) active->tree.emplace(child.pid, child.pidfd.get(), child.killable_group());
+      kill_tree(*active);
+    }
+  }
+
+  void signal_all(int signal) {
+    for (auto& active : slots) {
+      if (!active) continue;
+      auto& state = ChildAccess::state(active->child);
+      child::TreeStopper(state.pid, state.pidfd.get(), state.killable_group()).signal(signal);
+    }
+  }
+
+  [[nodiscard]] static RunningJob describe(const Active& active) {
+    return {active.job.index,   active.job.slot, active.child.pid(),
+            active.attempt,     active.started,  &active.job.name};
+  }
+
+  [[nodiscard]] bool idle() const {
+    return running == 0 && retries.empty() && (stopping || (added.empty() && source_ended));
+  }
+
+  BatchOptions options;
+  Source source;
+  std::size_t most = 1;
+  std::filesystem::path tmpdir;
+  Fd null;
+  bool mark_set = false;
+
+  std::deque<Waiting> added;
+  std::deque<Waiting> retries;
+  std::uint64_t next_index = 0;
+  bool source_ended = false;
+  bool stopping = false;
+  bool has_halted = false;
+  std::uint64_t counts[3] = {};
+
+  os::EventLoop loop;
+  std::vector<std::unique_ptr<Active>> slots;
+  std::priority_queue<std::size_t, std::vector<std::size_t>, std::greater<>> free_slots;
+  std::size_t running = 0;
+  Clock::time_point next_start{};
+  bool delay_timer_set = false;
+  std::optional<Clock::time_point> suspended_at{};
+  RunTimes run_times;
+
+  std::deque<Outcome> ready;
+  std::map<std::uint64_t, Outcome> held;
+  std::uint64_t next_to_give = 0;
+  std::vector<OutputFile> spare;
+};
+
+Batch::Batch(BatchOptions options) : Batch(std::move(options), nullptr) {}
+Batch::Batch(BatchOptions options, Source source)
+    : state_(std::make_unique<State>(std::move(options), std::move(source))) {}
+Batch::Batch(Batch&&) noexcept = default;
+Batch& Batch::operator=(Batch&&) noexcept = default;
+
+Batch::~Batch() {
+  if (!state_) return;
+  state_->end_all();
+  while (state_->running > 0) state_->loop.run_once();
+}
+
+void Batch::add(Command command) {
+  Waiting waiting;
+  waiting.job.name = command.to_string();
+  waiting.job.command = std::move(command);
+  waiting.job.index = state_->next_index++;
+  state_->added.push_back(std::move(waiting));
+}
+
+std::optional<Outcome> Batch::next() {
+  State& state = *state_;
+  for (;;) {
+    state.fill();
+    if (!state.ready.empty()) {
+      Outcome outcome = std::move(state.ready.front());
+      state.ready.pop_front();
+      return outcome;
+    }
+    if (state.idle()) return std::nullopt;
+    state.loop.run_once();
+  }
+}
+
+void Batch::stop_starting() { state_->stop_starting(); }
+void Batch::end_all() { state_->end_all(); }
+void Batch::kill_all() { state_->kill_all(); }
+
+void Batch::suspend() {
+  if (state_->suspended_at) return;
+  state_->suspended_at = Clock::now();
+  state_->signal_all(SIGSTOP);
+}
+
+void Batch::resume() {
+  if (!state_->suspended_at) return;
+  state_->loop.delay_timers(Clock::now() - *std::exchange(state_->suspended_at, std::nullopt));
+  state_->signal_all(SIGCONT);
+}
+
+void Batch::reuse(OutputFile out, OutputFile err) {
+  state_->reuse_file(std::move(out));
+  state_->reuse_file(std::move(err));
+}
+
+std::vector<RunningJob> Batch::running() const {
+  std::vector<RunningJob> jobs;
+  for (const auto& active : state_->slots) {
+    if (active) jobs.push_back(State::describe(*active));
+  }
+  return jobs;
+}
+
+bool Batch::halted() const noexcept { return state_->has_halted; }
+
+std::expected<void, Error> Batch::watch(int fd, std::function<void()> handler, bool once) {
+  State& state = *state_;
+  return state.loop.watch(fd, EPOLLIN, [&state, fd, once, handler = std::move(handler)] {
+    if (once) state.loop.unwatch(fd);
+    handler();
+  });
+}
+
+void Batch::unwatch(int fd) { state_->loop.unwatch(fd); }
+
+}  // namespace tine

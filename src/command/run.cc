@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MIT
+
+/// Running a command to its end: run, read, capture, each_line, each_chunk.
+
+#include <signal.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "child/child_state.h"
+#include "command/failure.h"
+#include "command/start.h"
+#include "command/streams.h"
+#include "tine/command.h"
+
+namespace tine {
+
+using command::Drained;
+using command::StartOptions;
+using command::StreamLoop;
+using detail::ChildAccess;
+
+namespace {
+
+command::DefaultRedirect piped(int number) {
+  return {number, {.kind = detail::RedirectSpec::Kind::pipe}};
+}
+
+/// A command that runs, and how waiting for it went.
+struct Run {
+  Child child;
+  Drained how = Drained::ended;
+  Finished finished{};
+};
+
+Failure lost(const detail::CommandSpec& spec, Error error) {
+  Failure failure = command::failed_run(spec, Cause::lost, {});
+  failure.status.reset();
+  failure.error = std::move(error);
+  return failure;
+}
+
+/// Waits while the loop reads; ends the command when the time is up or somebody says so.
+Result<void> finish_run(const detail::CommandSpec& spec, StreamLoop& loop, Run& run) {
+  os::Deadline deadline;
+  if (spec.timeout.count() > 0) deadline = std::chrono::steady_clock::now() + spec.timeout;
+  auto how = loop.run_until_ended({run.child.fd()}, deadline, spec.cancel);
+  if (!how) return std::unexpected(lost(spec, how.error()));
+  run.how = *how;
+  auto finished = run.how == Drained::ended ? run.child.wait() : run.child.terminate(spec.grace);
+  loop.finish();
+  if (!finished) return std::unexpected(lost(spec, finished.error()));
+  run.finished = *finished;
+  return {};
+}
+
+std::optional<Cause> failure_cause(const detail::CommandSpec& spec, const Run& run) {
+  switch (run.how) {
+    case Drained::timed_out: return Cause::timed_out;
+    case Drained::cancelled:
+    case Drained::stopped: return Cause::cancelled;
+    case Drained::ended: break;
+  }
+  if (run.finished.status.success() || spec.unchecked) return std::nullopt;
+  return command::cause_of(run.finished.status);
+}
+
+/// run() without streams: one wait, no loop.
+Result<Finished> wait_without_streams(const detail::CommandSpec& spec, Child& child) {
+  const bool limited = spec.timeout.count() > 0;
+  auto done = child.wait_for(limited ? spec.timeout : std::chrono::nanoseconds::max(), spec.cancel);
+  Run run{.child = std::move(child)};
+  if (done && *done) {
+    run.finished = **done;
+  } else {
+    const bool cancelled = !done && done.error().kind == ErrorKind::cancelled;
+    if (!done && !cancelled) return std::unexpected(lost(spec, done.error()));
+    run.how = cancelled ? Drained::cancelled : Drained::timed_out;
+    auto ended = run.child.terminate(spec.grace);
+    if (!ended) return std::unexpected(lost(spec, ended.error()));
+    run.finished = *ended;
+  }
+  if (auto cause = failure_cause(spec, run)) {
+    return std::unexpected(command::failed_run(spec, *cause, run.finished));
+  }
+  return run.finished;
+}
+
+Result<Finished> stream_pieces(const detail::CommandSpec& spec,
+                               const std::function<command::Taker(int)>& taker_for,
+                               const bool& stopped) {
+  auto child = command::start(spec, {.defaults = {piped(1), piped(2)}});
+  if (!child) return std::unexpected(command::not_started(spec, child.error()));
+  Run run{.child = std::move(*child)};
+  StreamLoop loop;
+  for (const int number : {1, 2}) {
+    if (!run.child.pipe(number)) continue;
+    auto added = loop.add(std::move(run.child.pipe(number)), taker_for(number));
+    if (!added) return std::unexpected(lost(spec, added.error()));
+  }
+  if (auto done = finish_run(spec, loop, run); !done) return std::unexpected(done.error());
+  const auto cause = failure_cause(spec, run);
+  const bool of_our_closing = stopped && run.finished.status.signal() == SIGPIPE;
+  if (!cause || (of_our_closing && cause == Cause::signaled)) return run.finished;
+  return std::unexpected(command::failed_run(spec, *cause, run.finished));
+}
+
+/// Both streams, or (`errors` null) stdout alone, up to the capture limit.
+Result<Output> collect(const detail::CommandSpec& spec, bool with_stderr) {
+  StartOptions options{.defaults = {piped(1)}};
+  if (with_stderr) options.defaults.push_back(piped(2));
+  auto child = command::start(spec, options);
+  if (!child) return std::unexpected(command::not_started(spec, child.error()));
+  Run run{.child = std::move(*child)};
+  StreamLoop loop;
+  Output output;
+  command::Collector out(output.out, spec.capture_limit);
+  command::Collector err(output.err, spec.capture_limit);
+  for (auto& [number, collector] : {std::pair{1, &out}, std::pair{2, &err}}) {
+    if (!run.child.pipe(number)) continue;
+    auto added = loop.add(std::move(run.child.pipe(number)),
+                          [&loop, &spec, into = collector](std::string_view piece) {
+                            if (!into->take(piece) && !spec.truncate_at_limit) loop.stop();
+                            return true;
+                          });
+    if (!added) return std::unexpected(lost(spec, added.error()));
+  }
+  if (auto done = finish_run(spec, loop, run); !done) {
+    done.error().output = std::move(output.out);
+    return std::unexpected(done.error());
+  }
+  output.truncated = out.overflowed() || err.overflowed();
+  if (output.truncated && !spec.truncate_at_limit) run.how = Drained::stopped;
+  const auto cause = failure_cause(spec, run);
+  if (!cause) {
+    static_cast<Finished&>(output) = run.finished;
+    return output;
+  }
+  auto failure =
+      command::failed_run(spec, *cause, run.finished, std::move(output.out), output.err);
+  if (run.how == Drained::stopped) {
+    failure.error = Error{ErrorKind::output_limit, 0, Stage::read, failure.subject,
+                          "the limit is " + std::to_string(spec.capture_limit) + " bytes"};
+  }
+  return std::unexpected(std::move(failure));
+}
+
+}  // namespace
+
+Result<Finished> Command::run() const {
+  auto child = command::start(spec_, {});
+  if (!child) return std::unexpected(command::not_started(spec_, child.error()));
+  return wait_without_streams(spec_, *child);
+}
+
+Result<Output> Command::capture() const { return collect(spec_, true); }
+
+Result<std::string> Command::read() const {
+  auto output = collect(spec_, false);
+  if (!output) return std::unexpected(std::move(output.error()));
+  std::string text = std::move(output->out);
+  while (text.ends_with('\n')) text.pop_back();
+  return text;
+}
+
+Result<Finished> Command::each_chunk(const std::function<bool(Piece)>& handler) const {
+  bool stopped = false;
+  const auto taker_for = [&](int number) -> command::Taker {
+    return [&handler, &stopped, number](std::string_view piece) {
+      if (!piece.empty() && !stopped) stopped = !handler({number, piece});
+      return !stopped;
+    };
+  };
+  return stream_pieces(spec_, taker_for, stopped);
+}
+
+Result<Finished> Command::each_line(const std::function<bool(Piece)>& handler) const {
+  bool stopped = false;
+  const auto taker_for = [&](int number) -> command::Taker {
+    auto cutter = std::make_shared<command::LineCutter>([&handler, &stopped, number](auto line) {
+      if (!stopped) stopped = !handler({number, line});
+      return !stopped;
+    });
+    return [cutter, &stopped](std::string_view piece) { return cutter->take(piece) && !stopped; };
+  };
+  return stream_pieces(spec_, taker_for, stopped);
+}
+
+Result<Finished> run(const Command& command) { return command.run(); }
+Result<std::string> read(const Command& command) { return command.read(); }
+Result<Output> capture(const Command& command) { return command.capture(); }
+
+}  // namespace tine

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+#include "tine/fd.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace tine {
+
+void Fd::reset(int number) noexcept {
+  const int old = std::exchange(number_, number);
+  if (old < 0) return;
+  const int saved = errno;  // a destructor on an error path must not change what is being reported
+  ::close(old);
+  errno = saved;
+}
+
+}  // namespace tine

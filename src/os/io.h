@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// Reads, writes and opens that a signal cannot cut short.
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <expected>
+#include <string>
+#include <string_view>
+
+#include "tine/error.h"
+#include "tine/fd.h"
+
+namespace tine::os {
+
+/// As read(2) and write(2) without EINTR: -1 with errno for every other error.
+ssize_t read_retry(int fd, void* into, std::size_t size) noexcept;
+ssize_t write_retry(int fd, const void* from, std::size_t size) noexcept;
+
+/// Writes all of it. A vanished reader gives EPIPE, never a SIGPIPE: the signal is blocked for the
+/// calling thread and a pending one of our making is taken back.
+/// Errors: 0, or the errno.
+int write_all(int fd, std::string_view bytes) noexcept;
+
+/// The whole of a small file, such as those in /proc. Errors: 0, or the errno.
+int read_file(const char* path, std::string& into);
+
+struct PipeEnds {
+  Fd read;
+  Fd write;
+};
+/// Both ends close on exec from the start.
+std::expected<PipeEnds, Error> make_pipe();
+
+/// Keeps SIGPIPE away from the calling thread while it lives. Source: sigtimedwait(2)
+class NoSigpipe {
+ public:
+  NoSigpipe() noexcept;
+  ~NoSigpipe();
+  NoSigpipe(const NoSigpipe&) = delete;
+  NoSigpipe& operator=(const NoSigpipe&) = delete;
+
+ private:
+  bool was_pending_ = false;
+  bool was_blocked_ = false;
+};
+
+}  // namespace tine::os

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// pidfds: names of processes that cannot be recycled under our hands.
+/// Source: pidfd_open(2), pidfd_send_signal(2), waitid(2) P_PIDFD; Linux 5.3, 5.1, 5.4
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <expected>
+#include <optional>
+
+#include "tine/error.h"
+#include "tine/fd.h"
+
+namespace tine::os {
+
+/// The same file at a number above 2, so that it can never pass for a stdio descriptor of a parent
+/// that lacks one.
+Fd above_stdio(Fd fd) noexcept;
+
+/// Empty with errno set when it fails.
+Fd open_pidfd(pid_t pid) noexcept;
+
+/// 0, or the errno.
+int send_signal(int pidfd, int signal) noexcept;
+
+/// Waits until `pidfd` is readable (the process has ended), `other` is, or `deadline` passes.
+enum class PidfdWait : unsigned char { ended, other_readable, timed_out };
+using Deadline = std::optional<std::chrono::steady_clock::time_point>;
+PidfdWait poll_pidfd(int pidfd, int other, Deadline deadline) noexcept;
+
+/// How an ended process ended, and what it used; it stays a zombie when `keep`.
+///
+/// Errors: ECHILD with Stage::wait (somebody else has reaped it). Requires: not detached.
+struct Reaped {
+  ExitStatus status;
+  Usage usage;  ///< without wall
+};
+enum class Reap : unsigned char { keep, take };
+/// Nothing: it still runs (only when `block` is false).
+std::expected<std::optional<Reaped>, int> wait_pidfd(int pidfd, Reap how, bool block) noexcept;
+
+/// The status of a process that others reaped, or that was never our child. It is there once they
+/// have: waits for that, at most `limit`.
+/// Source: PIDFD_GET_INFO with PIDFD_INFO_EXIT, Linux 6.15; POLLHUP of a pidfd, Linux 6.9
+std::optional<ExitStatus> exit_info(int pidfd, std::chrono::milliseconds limit) noexcept;
+
+}  // namespace tine::os

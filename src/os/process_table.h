@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// A snapshot of all processes, and signals to a family of them: shared by the library and by the
+/// guardian, so nothing in here needs libc.
+///
+/// A family is a set of roots and whatever descends from them. A process that left its parent
+/// (reparented) and its group is found only if it is a root by some other sign, such as the mark in
+/// its environment.
+/// Source: proc(5), /proc/PID/stat; getdents64(2); pidfd_open(2)
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "os/raw_syscall.h"
+
+namespace tine::os {
+
+struct ProcessEntry {
+  int pid;
+  int parent;
+  int group;
+  int session;
+  uint64_t start;  ///< ticks since boot: with the pid it names one process for ever
+  char state;
+  bool member;    ///< of the family that is being looked for
+  bool signaled;  ///< has been sent the stop of freeze_and_kill
+};
+
+/// `/proc/<pid>/<leaf>` for small buffers without libc.
+class ProcPath {
+ public:
+  ProcPath(int pid, const char* leaf) noexcept {
+    char* at = append(text_, "/proc/");
+    char digits[12];
+    int n = 0;
+    do {
+      digits[n++] = static_cast<char>('0' + pid % 10);
+      pid /= 10;
+    } while (pid > 0);
+    while (n > 0) *at++ = digits[--n];
+    *at++ = '/';
+    *append(at, leaf) = '\0';
+  }
+  [[nodiscard]] const char* text() const noexcept { return text_; }
+
+ private:
+  static char* append(char* at, const char* from) noexcept {
+    while (*from != '\0') *at++ = *from++;
+    return at;
+  }
+  char text_[48];
+};
+
+inline int open_raw(const char* path, int flags) noexcept {
+  return static_cast<int>(
+      raw_syscall(SYS_openat, AT_FDCWD, as_word(path), flags | O_CLOEXEC, 0));
+}
+
+inline void close_raw(int fd) noexcept { raw_syscall(SYS_close, fd); }
+
+/// Reads the fields that matter out of the text of /proc/PID/stat: `pid (name) state ppid ...`; the
+/// name may hold spaces and parentheses, so the last ')' is what counts.
+inline bool parse_stat(const char* text, long size, ProcessEntry& entry) noexcept {
+  long at = size;
+  while (at > 0 && text[at - 1] != ')') --at;
+  if (at == 0 || at + 2 >= size) return false;
+  entry.state = text[at + 1];
+  uint64_t fields[20] = {};
+  int count = 0;
+  at += 2;
+  while (at < size && count < 19) {
+    while (at < size && (text[at] == ' ' || text[at] == '-')) ++at;
+    uint64_t value = 0;
+    while (at < size && text[at] >= '0' && text[at] <= '9') {
+      value = value * 10 + static_cast<uint64_t>(text[at++] - '0');
+    }
+    fields[count++] = value;
+  }
+  if (count < 19) return false;
+  entry.parent = static_cast<int>(fields[0]);
+  entry.group = static_cast<int>(fields[1]);
+  entry.session = static_cast<int>(fields[2]);
+  entry.start = fields[18];
+  return true;
+}
+
+inline bool read_stat(int pid, ProcessEntry& entry) noexcept {
+  char text[1024];
+  const int fd = open_raw(ProcPath(pid, "stat").text(), O_RDONLY);
+  if (fd < 0) return false;
+  const long got = raw_syscall(SYS_read, fd, as_word(text), sizeof text);
+  close_raw(fd);
+  entry = ProcessEntry{};
+  entry.pid = pid;
+  return got > 0 && parse_stat(text, got, entry);
+}
+
+/// Sends through a pidfd, after making sure that the pid still names the process that was seen.
+inline bool signal_entry(const ProcessEntry& entry, int signal) noexcept {
+  const long fd = raw_syscall(SYS_pidfd_open, entry.pid, 0);
+  if (raw_failed(fd)) return false;
+  ProcessEntry now;
+  bool sent = false;
+  if (read_stat(entry.pid, now) && now.start == entry.start) {
+    sent = !raw_failed(raw_syscall(SYS_pidfd_send_signal, fd, signal, 0, 0));
+  }
+  close_raw(static_cast<int>(fd));
+  return sent;
+}
+
+class ProcessTable {
+ public:
+  ProcessTable() noexcept = default;
+  ProcessTable(const ProcessTable&) = delete;
+  ProcessTable& operator=(const ProcessTable&) = delete;
+  ~ProcessTable() {
+    if (entries_ != nullptr) raw_syscall(SYS_munmap, as_word(entries_), bytes());
+  }
+
+  /// Looks at every process. False: no /proc, or no memory.
+  bool scan() noexcept {
+    count_ = 0;
+    const int proc = open_raw("/proc", O_RDONLY | O_DIRECTORY);
+    if (proc < 0) return false;
+    alignas(8) char block[16384];
+    long got;
+    bool complete = true;
+    while ((got = raw_syscall(SYS_getdents64, proc, as_word(block), sizeof block)) > 0) {
+      for (long at = 0; at < got && complete;) {
+        const char* record = block + at;
+        at += *reinterpret_cast<const uint16_t*>(record + 16);
+        complete = add(record + 19);
+      }
+    }
+    close_raw(proc);
+    return complete && got == 0;
+  }
+
+  /// Marks as members all entries for which `is_root(entry)` holds, and their descendants.
+  /// `self` and its other descendants stay out of it.
+  template <class IsRoot>
+  size_t mark_family(IsRoot&& is_root, int self) noexcept {
+    size_t members = 0;
+    for (auto& entry : *this) {
+      entry.member = entry.pid != self && entry.pid > 1 && is_root(entry);
+      members += entry.member ? 1 : 0;
+    }
+    for (bool grew = members > 0; grew;) {
+      grew = false;
+      for (auto& entry : *this) {
+        if (entry.member || entry.pid == self) continue;
+        const ProcessEntry* parent = find(entry.parent);
+        if (parent == nullptr || !parent->member) continue;
+        entry.member = grew = true;
+        ++members;
+      }
+    }
+    return members;
+  }
+
+  [[nodiscard]] ProcessEntry* begin() noexcept { return entries_; }
+  [[nodiscard]] ProcessEntry* end() noexcept { return entries_ + count_; }
+  [[nodiscard]] size_t size() const noexcept { return count_; }
+
+  /// By binary search: the kernel lists processes in the order of their pids.
+  [[nodiscard]] ProcessEntry* find(int pid) noexcept {
+    size_t low = 0;
+    size_t high = count_;
+    while (low < high) {
+      const size_t middle = (low + high) / 2;
+      if (entries_[middle].pid < pid) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    return low < count_ && entries_[low].pid == pid ? &entries_[low] : nullptr;
+  }
+
+ private:
+  [[nodiscard]] long bytes() const noexcept {
+    return static_cast<long>(capacity_ * sizeof(ProcessEntry));
+  }
+
+  bool add(const char* name) noexcept {
+    int pid = 0;
+    for (const char* c = name; *c != '\0'; ++c) {
+      if (*c < '0' || *c > '9') return true;
+      pid = pid * 10 + (*c - '0');
+    }
+    ProcessEntry entry;
+    if (!read_stat(pid, entry)) return true;
+    if (count_ == capacity_ && !grow()) return false;
+    entries_[count_++] = entry;
+    return true;
+  }
+
+  bool grow() noexcept {
+    const size_t wanted = capacity_ == 0 ? 2048 : capacity_ * 2;
+    const long size = static_cast<long>(wanted * sizeof(ProcessEntry));
+    const long at = entries_ == nullptr
+                        ? raw_syscall(SYS_mmap, 0, size, PROT_READ | PROT_WRITE,
+                                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+                        : raw_syscall(SYS_mremap, as_word(entries_), bytes(), size, MREMAP_MAYMOVE);
+    if (raw_failed(at)) return false;
+    entries_ = reinterpret_cast<ProcessEntry*>(at);
+    capacity_ = wanted;
+    return true;
+  }
+
+  ProcessEntry* entries_ = nullptr;
+  size_t count_ = 0;
+  size_t capacity_ = 0;
+};
+
+/// Kills a family that may be forking while we look: first every member is stopped, again and again
+/// until a look finds no new one (a stopped process cannot fork), then all of them are killed.
+/// Gives the number killed.
+template <class IsRoot>
+size_t freeze_and_kill(IsRoot&& is_root, int self) noexcept {
+  ProcessTable tables[2];
+  int current = 0;
+  constexpr int kMostRounds = 64;  // a fork bomb that outruns this is killed by the rounds below
+  for (int round = 0; round < kMostRounds; ++round, current ^= 1) {
+    ProcessTable& now = tables[current];
+    ProcessTable& before = tables[current ^ 1];
+    if (!now.scan()) return 0;
+    now.mark_family(is_root, self);
+    bool found_new = false;
+    for (auto& entry : now) {
+      if (!entry.member || entry.state == 'Z') continue;
+      const ProcessEntry* seen = round == 0 ? nullptr : before.find(entry.pid);
+      if (seen != nullptr && seen->start == entry.start && seen->signaled) {
+        entry.signaled = true;
+        continue;
+      }
+      entry.signaled = true;
+      found_new = signal_entry(entry, SIGSTOP) || found_new;
+    }
+    if (!found_new) break;
+  }
+  // After a full run of rounds `current` points at the older table; either holds nearly all.
+  size_t killed = 0;
+  for (auto& entry : tables[current]) {
+    if (entry.member && entry.state != 'Z' && signal_entry(entry, SIGKILL)) ++killed;
+  }
+  return killed;
+}
+
+/// Whether the environment of `pid` holds the string `mark` (its length without the final NUL).
+inline bool environment_holds(int pid, const char* mark, size_t length) noexcept {
+  if (length == 0) return false;
+  const int fd = open_raw(ProcPath(pid, "environ").text(), O_RDONLY);
+  if (fd < 0) return false;
+  char block[4096];
+  size_t matched = 0;  // characters of the mark matched by the variable being read
+  bool possible = true;
+  bool found = false;
+  long got;
+  while (!found && (got = raw_syscall(SYS_read, fd, as_word(block), sizeof block)) > 0) {
+    for (long i = 0; i < got && !found; ++i) {
+      if (block[i] == '\0') {
+        found = possible && matched == length;
+        matched = 0;
+        possible = true;
+      } else if (possible) {
+        possible = matched < length && block[i] == mark[matched];
+        ++matched;
+      }
+    }
+  }
+  close_raw(fd);
+  return found || (possible && matched == length);
+}
+
+}  // namespace tine::os

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+#include "support/clean_process_test.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "tine/command.h"
+#include "tine/process.h"
+
+namespace tine::test {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// `number -> where it leads`, for messages that say what leaked. An unreadable one was closed
+/// between listing and looking, such as the listing's own.
+std::set<std::string> open_descriptors() {
+  std::set<std::string> found;
+  for (const auto& entry : fs::directory_iterator("/proc/self/fd")) {
+    std::error_code closed;
+    const auto target = fs::read_symlink(entry.path(), closed);
+    if (closed || target == fs::path("/proc/" + std::to_string(::getpid()) + "/fd")) continue;
+    found.insert(entry.path().filename().string() + " -> " + target.string());
+  }
+  return found;
+}
+
+std::set<std::string> files_in_shared_memory() {
+  std::set<std::string> found;
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator("/dev/shm", none)) {
+    found.insert(entry.path().string());
+  }
+  return found;
+}
+
+}  // namespace
+
+std::string child_program(const std::string& name) { return TINE_TEST_CHILDREN "/" + name; }
+
+bool eventually(const std::function<bool()>& condition) {
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > until) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));  // between looks, not instead of them
+  }
+  return true;
+}
+
+bool is_running(pid_t pid) {
+  const auto info = process_info(pid);
+  return info && info->state != 'Z' && info->state != 'X';
+}
+
+TemporaryDirectory::TemporaryDirectory() {
+  std::string path = (fs::temp_directory_path() / "tine-test-XXXXXX").string();
+  if (::mkdtemp(path.data()) == nullptr) std::abort();
+  path_ = path;
+}
+
+TemporaryDirectory::~TemporaryDirectory() {
+  std::error_code ignored;
+  fs::remove_all(path_, ignored);
+}
+
+std::string TemporaryDirectory::write(const std::string& name, const std::string& text,
+                                      int mode) const {
+  const std::string path = path_ + "/" + name;
+  std::ofstream(path, std::ios::binary) << text;
+  ::chmod(path.c_str(), static_cast<mode_t>(mode));
+  return path;
+}
+
+std::string read_text(const std::string& path) {
+  std::ostringstream text;
+  text << std::ifstream(path, std::ios::binary).rdbuf();
+  return text.str();
+}
+
+void CleanProcessTest::SetUp() {
+  // The guardian and its four descriptors stay for as long as the process: let them be there.
+  ASSERT_TRUE(Command{"/bin/true"}.run());
+  descriptors_ = open_descriptors();
+  shared_memory_ = files_in_shared_memory();
+  sigprocmask(SIG_SETMASK, nullptr, &mask_);
+}
+
+void CleanProcessTest::TearDown() {
+  EXPECT_EQ(open_descriptors(), descriptors_);
+  EXPECT_EQ(files_in_shared_memory(), shared_memory_);
+  sigset_t mask{};
+  sigprocmask(SIG_SETMASK, nullptr, &mask);
+  for (int signal = 1; signal < 65; ++signal) {
+    EXPECT_EQ(sigismember(&mask, signal), sigismember(&mask_, signal)) << "signal " << signal;
+  }
+  siginfo_t info{};
+  const int left = ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL);
+  EXPECT_TRUE(left == -1 && errno == ECHILD) << "a child is left: pid " << info.si_pid;
+}
+
+}  // namespace tine::test
