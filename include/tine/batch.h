@@ -65,6 +65,8 @@ struct RunningJob {
   const std::string* name = nullptr;
 };
 
+struct Outcome;
+
 struct BatchOptions {
   std::chrono::nanoseconds timeout{0};  ///< of one attempt; 0: none
   StopSequence stop{StopStep{}};        ///< how a job is ended: TERM, 2 s, then KILL
@@ -78,6 +80,9 @@ struct BatchOptions {
   /// For BatchOutput::lines: one or more whole lines with their newlines; only the end of a stream,
   /// and a line above 1 MiB, may come without.
   std::function<void(const RunningJob&, Piece)> on_output{};
+  /// Called when a job has ended for good: in the order of the ends, also when outcomes wait for
+  /// their turn.
+  std::function<void(const Outcome&)> on_end{};
   std::filesystem::path tmpdir{};  ///< empty: $TMPDIR, else /tmp
   /// `NAME=value`, set in every job's environment: whatever still carries it when this process is
   /// killed is ended too, also what left its group, its session and its parent.

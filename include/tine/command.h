@@ -112,6 +112,8 @@ class Command {
 
   Command& arg(Arg word);
   Command& args(std::vector<std::string> words);
+  /// Executes the file `path`, whatever argv[0] says.
+  Command& program(const std::filesystem::path& path);
   /// argv[0] as the child sees it; the program executed stays the same.
   Command& arg0(std::string name);
   Command& dir(const std::filesystem::path& cwd);
@@ -133,6 +135,7 @@ class Command {
   Command& affinity(std::vector<int> cpus);
   /// `resource` is RLIMIT_CPU and so on; both limits become `value` (bytes, seconds or a count).
   Command& limit(int resource, rlim_t value);
+  Command& limit(int resource, rlim_t soft, rlim_t hard);
   Command& user(uid_t uid);
   Command& group(gid_t gid);
   Command& groups(std::vector<gid_t> groups);

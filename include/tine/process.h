@@ -57,4 +57,8 @@ struct ProcessInfo {
 /// Requires: `mark` is unique to what shall end. Source: proc(5), /proc/PID/environ
 std::size_t kill_marked(std::string_view mark);
 
+/// Kills (SIGKILL) every descendant of the caller and says how many. A subreaper (prctl(2)) reaches
+/// with it whatever its children left behind. They stay zombies until the caller reaps them.
+std::size_t kill_descendants();
+
 }  // namespace tine

@@ -75,6 +75,7 @@ class GuardianHost {
 
   std::expected<GuardianSeat, Error> reserve();
   std::expected<void, Error> set_mark(std::string_view mark);
+  void clear_mark() noexcept;
   void give_back(GuardianSlot* slot) noexcept;
   void wake() noexcept;
   void forget() noexcept;
@@ -201,6 +202,10 @@ std::expected<void, Error> GuardianHost::set_mark(std::string_view mark) {
   return {};
 }
 
+void GuardianHost::clear_mark() noexcept {
+  if (table_ != nullptr) table_->mark_length.store(0, std::memory_order_release);
+}
+
 void GuardianHost::give_back(GuardianSlot* slot) noexcept {
   slot->pid.store(0, std::memory_order_release);
   slot->group.store(0, std::memory_order_relaxed);
@@ -289,6 +294,8 @@ void set_deadline(GuardianSlot& slot, std::chrono::nanoseconds timeout,
 }
 
 std::expected<void, Error> set_guardian_mark(std::string_view mark) { return host().set_mark(mark); }
+
+void clear_guardian_mark() noexcept { host().clear_mark(); }
 
 void forget_guardian_of_parent() noexcept {
   if (GuardianHost* inherited = current_host.exchange(nullptr)) inherited->forget();

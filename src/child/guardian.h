@@ -48,6 +48,7 @@ void set_deadline(GuardianSlot& slot, std::chrono::nanoseconds timeout,
 
 /// When this process dies, everything with this `NAME=value` in its environment goes as well.
 std::expected<void, Error> set_guardian_mark(std::string_view mark);
+void clear_guardian_mark() noexcept;
 
 /// In a forked child: closes what belongs to the parent's guardian.
 void forget_guardian_of_parent() noexcept;

@@ -213,11 +213,19 @@ struct Batch::State {
     if (options.kill_mark.empty() || mark_set) return {};
     auto done = child::set_guardian_mark(options.kill_mark);
     mark_set = done.has_value();
+    const char* inherited = std::getenv(mark_part(options.kill_mark, false).c_str());  // NOLINT
+    mark_inherited = inherited != nullptr && inherited == mark_part(options.kill_mark, true);
     return done;
+  }
+
+  void add_mark(Command& command) const {
+    if (options.kill_mark.empty() || mark_inherited) return;
+    command.env(mark_part(options.kill_mark, false), mark_part(options.kill_mark, true));
   }
 
   std::expected<void, Error> launch(Active& active) {
     if (auto done = set_mark(); !done) return done;
+    if (active.attempt == 1) add_mark(active.job.command);
     auto defaults = defaults_for(active);
     if (!defaults) return std::unexpected(defaults.error());
     auto child = command::start(active.job.command.spec(), {.defaults = std::move(*defaults)});
@@ -231,9 +239,6 @@ struct Batch::State {
     const std::size_t slot = free_slot();
     auto active = std::make_unique<Active>(std::move(waiting.job), waiting.attempt);
     active->job.slot = slot;
-    if (!options.kill_mark.empty() && active->attempt == 1) {
-      active->job.command.env(mark_part(options.kill_mark, false), mark_part(options.kill_mark, true));
-    }
     active->started = std::chrono::system_clock::now();
     active->clock_started = Clock::now();
     if (auto launched = launch(*active); !launched) {
@@ -478,6 +483,7 @@ struct Batch::State {
     outcome.result = std::move(result);
     outcome.out = std::move(active.out);
     outcome.err = std::move(active.err);
+    if (options.on_end) options.on_end(outcome);
     deliver(std::move(outcome));
     if (!ended_by_us) count_for_halt(success);
   }
@@ -569,6 +575,7 @@ struct Batch::State {
   std::filesystem::path tmpdir;
   Fd null;
   bool mark_set = false;
+  bool mark_inherited = false;  ///< it stands in our own environment already
 
   std::deque<Waiting> added;
   std::deque<Waiting> retries;
@@ -603,6 +610,8 @@ Batch::~Batch() {
   if (!state_) return;
   state_->end_all();
   while (state_->running > 0) state_->loop.run_once();
+  // What jobs left behind on purpose may stay from here on.
+  if (state_->mark_set) child::clear_guardian_mark();
 }
 
 void Batch::add(Command command) {

@@ -76,6 +76,11 @@ Command& Command::args(std::vector<std::string> words) {
   return *this;
 }
 
+Command& Command::program(const std::filesystem::path& path) {
+  spec_.program = path.native();
+  return *this;
+}
+
 Command& Command::arg0(std::string name) {
   if (spec_.argv.empty()) spec_.argv.emplace_back();
   if (!spec_.program) spec_.program = spec_.argv[0];
@@ -125,7 +130,11 @@ Command& Command::affinity(std::vector<int> cpus) {
 }
 
 Command& Command::limit(int resource, rlim_t value) {
-  spec_.limits.push_back({resource, {value, value}});
+  return limit(resource, value, value);
+}
+
+Command& Command::limit(int resource, rlim_t soft, rlim_t hard) {
+  spec_.limits.push_back({resource, {soft, hard}});
   return *this;
 }
 

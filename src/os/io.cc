@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <ctime>
 
+#include "os/pidfd.h"
 #include "os/system_error.h"
 
 namespace tine::os {
@@ -52,7 +53,12 @@ int read_file(const char* path, std::string& into) {
 std::expected<PipeEnds, Error> make_pipe() {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return failed(Stage::pipe, errno);
-  return PipeEnds{Fd{ends[0]}, Fd{ends[1]}};
+  Fd read{ends[0]};
+  Fd write{ends[1]};
+  // In a process without stdio these would become the stdio that its children inherit.
+  PipeEnds above{above_stdio(std::move(read)), above_stdio(std::move(write))};
+  if (!above.read || !above.write) return failed(Stage::pipe, errno);
+  return above;
 }
 
 namespace {

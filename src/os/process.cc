@@ -125,19 +125,32 @@ std::expected<std::string, Error> command_line(pid_t pid) {
   return text;
 }
 
-std::size_t kill_marked(std::string_view mark) {
+namespace {
+
+/// A look may come just before a fork: looks again until nothing is found.
+template <class IsRoot>
+std::size_t kill_until_gone(IsRoot&& is_root) {
   std::size_t killed = 0;
   constexpr int kMostRounds = 100;
   for (int round = 0; round < kMostRounds; ++round) {
-    const std::size_t now = os::freeze_and_kill(
-        [mark](const os::ProcessEntry& entry) {
-          return os::environment_holds(entry.pid, mark.data(), mark.size());
-        },
-        ::getpid());
+    const std::size_t now = os::freeze_and_kill(is_root, ::getpid());
     if (now == 0) break;
     killed += now;
   }
   return killed;
+}
+
+}  // namespace
+
+std::size_t kill_marked(std::string_view mark) {
+  return kill_until_gone([mark](const os::ProcessEntry& entry) {
+    return os::environment_holds(entry.pid, mark.data(), mark.size());
+  });
+}
+
+std::size_t kill_descendants() {
+  return kill_until_gone(
+      [self = ::getpid()](const os::ProcessEntry& entry) { return entry.parent == self; });
 }
 
 }  // namespace tine

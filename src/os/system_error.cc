@@ -164,10 +164,11 @@ Error make_error(Stage stage, int errno_value, std::string subject) {
 
 std::string duration_text(std::chrono::nanoseconds duration) {
   const double ns = static_cast<double>(duration.count());
-  char text[32];
+  char text[48];
   if (ns >= 60e9) {
-    std::snprintf(text, sizeof text, "%.0f min %.0f s", static_cast<double>(int(ns / 60e9)),
-                  static_cast<double>(int(ns / 1e9) % 60));
+    const std::int64_t seconds = duration.count() / 1'000'000'000;  // centuries: above an int
+    std::snprintf(text, sizeof text, "%lld min %lld s", static_cast<long long>(seconds / 60),
+                  static_cast<long long>(seconds % 60));
   } else if (ns >= 1e9) {
     std::snprintf(text, sizeof text, "%.3g s", ns / 1e9);
   } else if (ns >= 1e6) {

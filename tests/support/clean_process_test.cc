@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -47,6 +48,8 @@ std::set<std::string> files_in_shared_memory() {
 
 std::string child_program(const std::string& name) { return TINE_TEST_CHILDREN "/" + name; }
 
+std::string host_program(const std::string& name) { return TINE_TEST_CHILDREN "/hosts/" + name; }
+
 bool eventually(const std::function<bool()>& condition) {
   const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
   while (!condition()) {
@@ -84,6 +87,61 @@ std::string read_text(const std::string& path) {
   std::ostringstream text;
   text << std::ifstream(path, std::ios::binary).rdbuf();
   return text.str();
+}
+
+std::string read_line(const Fd& fd) {
+  std::string line;
+  char byte = 0;
+  while (::read(fd.get(), &byte, 1) == 1 && byte != '\n') line += byte;
+  return line;
+}
+
+std::string read_to_end(const Fd& fd) {
+  std::string text;
+  char block[4096];
+  for (ssize_t got; (got = ::read(fd.get(), block, sizeof block)) > 0;) {
+    text.append(block, static_cast<std::size_t>(got));
+  }
+  return text;
+}
+
+Child start_ready(Command command, std::string* said) {
+  auto child = command.out(Redirect::pipe()).start();
+  if (!child) {
+    ADD_FAILURE() << child.error().to_string();
+    return {};
+  }
+  const std::string line = read_line(child->out());
+  if (said != nullptr) {
+    *said = line;
+  } else {
+    EXPECT_EQ(line, "ready");
+  }
+  return std::move(*child);
+}
+
+void in_a_fork(const std::function<void()>& body) {
+  std::fflush(nullptr);
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    body();
+    std::fflush(nullptr);
+    ::_exit(::testing::Test::HasFailure() ? 1 : 0);
+  }
+  int status = 0;
+  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  EXPECT_EQ(status, 0) << "an assertion failed in the forked copy, or it died";
+}
+
+std::map<std::string, std::string> named_values(const std::string& text) {
+  std::map<std::string, std::string> values;
+  std::istringstream lines{text};
+  for (std::string line; std::getline(lines, line);) {
+    const auto equals = line.find('=');
+    if (equals != std::string::npos) values[line.substr(0, equals)] = line.substr(equals + 1);
+  }
+  return values;
 }
 
 void CleanProcessTest::SetUp() {

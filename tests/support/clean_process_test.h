@@ -9,13 +9,21 @@
 
 #include <chrono>
 #include <functional>
+#include <map>
 #include <set>
 #include <string>
+
+#include "tine/child.h"
+#include "tine/command.h"
+#include "tine/fd.h"
 
 namespace tine::test {
 
 /// `tests/children/NAME`, built.
 std::string child_program(const std::string& name);
+
+/// `tests/children/hosts/NAME`, built: a program that uses the library itself.
+std::string host_program(const std::string& name);
 
 /// Waits until `condition` holds; false when it does not within 10 s, which is always a failure.
 bool eventually(const std::function<bool()>& condition);
@@ -40,6 +48,24 @@ class TemporaryDirectory {
 };
 
 std::string read_text(const std::string& path);
+
+/// The next line from `fd`, without its newline, byte by byte so that nothing is read too far; what
+/// there is when the end comes first.
+std::string read_line(const Fd& fd);
+
+/// Everything from `fd` up to its end.
+std::string read_to_end(const Fd& fd);
+
+/// Starts `command` with its stdout in a pipe and waits for its first line, which is `ready` unless
+/// `said` wants it.
+Child start_ready(Command command, std::string* said = nullptr);
+
+/// Runs `body` in a forked copy of this process, for what must not happen to this one (closed
+/// descriptors, lowered limits); its failed assertions are printed and count here.
+void in_a_fork(const std::function<void()>& body);
+
+/// `name=value` lines, as print_identity writes them.
+std::map<std::string, std::string> named_values(const std::string& text);
 
 class CleanProcessTest : public ::testing::Test {
  protected:

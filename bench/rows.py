@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: MIT
+"""What bench/run.py measures: a function for each row, with its references, peers and limits.
+
+A peer that is missing is left out and named. A slow one does fewer jobs: its figures are for one
+job all the same, with its start-up spread over those that it did.
+"""
+
+import functools
+
+from launchers import PEERS, bash, loop, moreutils, python
+from measuring import Limit, Row, in_any_order, in_order
+
+TRUE = "/bin/true"
+ECHO = "/bin/echo"
+
+BARE = "bare loop"
+TINE = "tine run"
+XARGS = "xargs -P2 -n1"
+MOREUTILS = "moreutils parallel -j2"
+PYTHON = "Python subprocess, 2 threads"
+GNU = "GNU parallel -j2"
+IN_ORDER, GROUPED, MIXED = " -k", " (any order)", " (mixed)"
+
+
+def present(*sources):
+    return [source for source in sources if source is not None]
+
+
+def spawn_row(tools, mebibytes):
+    tiny = tools.find("tiny")
+    memory = ["--rounds", "0", "--memory", str(mebibytes)]
+    few = ["--count", "50" if mebibytes < 100 else "4"]  # of what copies page tables
+    bare = {
+        "vfork": "vfork + exec + wait",
+        "clone3": "clone3 + exec + waitid",
+        "posix_spawn": "posix_spawn + waitpid",
+    }
+    ours = {"tine": "tine, Command::run", "tine_start": "tine, start + wait"}
+    has_tine = tools.find("tine_spawn") is not None
+    names = bare | ours if has_tine else bare
+    program = "tine_spawn" if has_tine else "spawn_reference"
+    chosen = ["--variants", ",".join(names), "--count", str(tools.jobs(200))]
+    fork, boost = {"fork": "fork + exec + wait"}, {"boost": "Boost.Process v2"}
+    python_name = {"python": "Python subprocess"}
+    script = str(PEERS / "python_spawn.py")
+    return Row(
+        name=f"spawn-{mebibytes}",
+        title=f"start and wait for a tiny static program, parent with {mebibytes:,} MiB",
+        sources=present(
+            tools.server(names, program, *memory, *chosen, tiny),
+            tools.server(fork, "spawn_reference", *memory, "--variants", "fork", *few, tiny),
+            tools.server(boost, "boost_spawn", *memory, *few, tiny),
+            tools.server(python_name, "python", script, str(mebibytes), "20", tiny),
+        ),
+        reference=bare["vfork"],
+        limits=[
+            Limit(ours["tine"], bare["vfork"], at_most=1.10),
+            Limit(ours["tine"], bare["posix_spawn"], at_most=1.0),
+        ],
+    )
+
+
+def run_row(tools, name, program, title):
+    jobs = tools.jobs(5000)
+    few = max(jobs // 5, 500)  # for those to whom 5,000 would be long
+    ours = ["run", "-j2", "--joblog", str(tools.scratch / "joblog"), program]
+    return Row(
+        name=name,
+        title=f"{jobs:,} x {title}, two in flight; tine groups and keeps a job log",
+        sources=present(
+            tools.timed(BARE, "loop_reference", jobs, loop("inherit", program, "{}")),
+            tools.timed(TINE, "tine", jobs, tools.on_numbers(*ours)),
+            tools.timed(XARGS, "xargs", jobs, tools.on_numbers("-P2", "-n1", program)),
+            tools.timed(MOREUTILS, "moreutils", jobs, moreutils(program)),
+            tools.timed("make -j2", "make", jobs, tools.make(program)),
+            tools.timed("ninja -j2", "ninja", few, tools.ninja(program)),
+            tools.timed("bash, wait -n", "bash", few, bash(program)),
+            tools.timed(PYTHON, "python", few, python("plain", program)),
+            tools.timed(GNU, "gnu", few, tools.on_numbers("--will-cite", "-j2", program)),
+        ),
+        reference=BARE,
+        limits=[
+            Limit(TINE, BARE, at_most=1.15),
+            Limit(GNU, TINE, at_least=5.0),
+            Limit(TINE, XARGS, at_most=1.0),
+        ],
+    )
+
+
+def capture_row(tools):
+    jobs = tools.jobs(5000)
+    few = max(jobs // 5, 500)  # for those to whom 5,000 would be long
+    files, memfds = BARE + ", output to files", BARE + ", output to memfds"
+    direct, builtin = f"{TINE} -k {ECHO} {{}}", TINE + " -k echo {}"
+    ordered, any_order = in_order(lambda n: b"%d\n" % n), in_any_order(lambda n: b"%d\n" % n)
+    gnu = ["--will-cite", "-j2", "-k", ECHO, "{}"]
+
+    def numbered(*words):
+        return tools.on_numbers("run", "-j2", "-k", *words, "{}")
+
+    return Row(
+        name="capture",
+        title=f"{jobs:,} x echo {{}} captured and in order, two in flight",
+        sources=present(
+            tools.timed(files, "loop_reference", jobs, loop("files", ECHO, "{}"), ordered),
+            tools.timed(memfds, "loop_reference", jobs, loop("memfd", ECHO, "{}"), ordered),
+            tools.timed(direct, "tine", jobs, numbered(ECHO), ordered),
+            tools.timed(builtin, "tine", jobs, numbered("echo"), ordered),
+            tools.timed(
+                "make -j2 -O" + GROUPED, "make", jobs, tools.make(ECHO + " {}", "-O"), any_order
+            ),
+            tools.timed(MOREUTILS + GROUPED, "moreutils", jobs, moreutils(ECHO), any_order),
+            tools.timed(PYTHON, "python", few, python("capture", ECHO, "{}"), ordered),
+            tools.timed(GNU + IN_ORDER, "gnu", few, tools.on_numbers(*gnu), ordered),
+        ),
+        reference=files,
+        limits=[Limit(direct, files, at_most=1.3), Limit(builtin, files, at_most=1.3)],
+        notes=[f"All run {ECHO}, but for `{builtin}`, where echo is a builtin of the shell."],
+    )
+
+
+@functools.cache
+def mebibyte():
+    """What the program mib prints."""
+    letters = bytes(ord("a") + column % 26 for column in range(63))
+    return (letters + b"\n") * 16384
+
+
+def bulk_row(tools, name, sink, where):
+    jobs = tools.jobs(1000)
+    few = max(jobs // 5, 100)
+    mib = tools.find("mib")
+    memfd, files = BARE + ", memfd + sendfile", BARE + ", files + sendfile"
+    make, gnu = "make -j2 -O" + GROUPED, GNU + IN_ORDER
+
+    def timed(variant, program, count, launcher):
+        whole = in_order(lambda number: mebibyte())
+        return tools.timed(variant, program, count, launcher, whole, sink)
+
+    return Row(
+        name=name,
+        title=f"{jobs:,} jobs x 1 MiB of output, grouped and in order, {where}",
+        sources=present(
+            timed(memfd, "loop_reference", jobs, loop("memfd", mib)),
+            timed(files, "loop_reference", jobs, loop("files", mib)),
+            timed(TINE + IN_ORDER, "tine", jobs, tools.on_numbers("run", "-j2", "-k", mib)),
+            timed(make, "make", jobs, tools.make(mib, "-O")),
+            tools.timed(MOREUTILS + MIXED, "moreutils", few, moreutils(mib), sink=sink),
+            timed(PYTHON, "python", jobs, python("capture", mib)),
+            timed(gnu, "gnu", few, tools.on_numbers("--will-cite", "-j2", "-k", mib)),
+        ),
+        reference=memfd,
+        limits=[
+            Limit(TINE + IN_ORDER, memfd, at_most=1.15),
+            Limit(TINE + IN_ORDER, make, at_most=1.0),
+            Limit(TINE + IN_ORDER, gnu, at_most=1.0),
+        ],
+        notes=["moreutils parallel 0.67 mixes such outputs and loses some KiB of 20 MiB (tried)."],
+    )
+
+
+def memory_row(name, title, sources):
+    return Row(
+        name=name,
+        title=f"peak memory of {title}",
+        sources=sources,
+        reference=None,
+        limits=[Limit(TINE, at_most=30)],
+        unit="memory",
+        rounds=1,
+        notes=[
+            "The high-water marks (VmHWM) of the command's own processes, summed: pages that they "
+            "share count once for each. tine run is two processes."
+        ],
+    )
+
+
+def memory_of_packed(tools):
+    jobs = 1_000_000
+    sources = present(
+        tools.peak(TINE, "tine", jobs, tools.on_numbers("run", "-j2", "-X", "true")),
+        tools.peak("xargs -P2", "xargs", jobs, tools.on_numbers("-P2", "true")),
+    )
+    return memory_row("memory-x", "`seq 1000000 | tine run -j2 -X true`", sources)
+
+
+def memory_of_single(tools):
+    jobs, tiny = 100_000, tools.find("tiny")
+    sources = [tools.peak(TINE, "tine", jobs, tools.on_numbers("run", "-j2", tiny))]
+    if not tools.quick:
+        sources.append(tools.peak(XARGS, "xargs", jobs, tools.on_numbers("-P2", "-n1", tiny)))
+        sources.append(tools.peak("make -j2", "make", jobs, tools.make(tiny)))
+    title = "100,000 single jobs, `seq 100000 | tine run -j2 tiny`"
+    return memory_row("memory-single", title, present(*sources))
+
+
+def one_job_row(tools):
+    bare = "the job itself, /bin/true"
+    ours, builtin = f"{TINE} {TRUE} ::: 1", TINE + " true ::: 1"
+    script = f"import subprocess; subprocess.run(['{TRUE}'])"
+
+    def started(name, program, count, *words):
+        path = program if program == TRUE else tools.find(program)
+        options = ["--variants", "vfork", "--rounds", "0", "--count", str(count)]
+        return path and tools.server({"vfork": name}, "spawn_reference", *options, path, *words)
+
+    return Row(
+        name="one-job",
+        title="one job, from start to end",
+        sources=present(
+            started(bare, TRUE, 20),
+            started(ours, "tine", 20, "run", TRUE, ":::", "1"),
+            started(builtin, "tine", 20, "run", "true", ":::", "1"),
+            started("xargs", "xargs", 20, "-a", tools.numbers(1), "-n1", TRUE),
+            started("make", "make", 20, "-rR", "-f", tools.makefile(1, TRUE)),
+            started("moreutils parallel", "moreutils", 20, TRUE, "--", "1"),
+            started("bash -c", "bash", 20, "-c", f"{TRUE}; exit 0"),
+            started("Python subprocess", "python", 2, "-c", script),
+            started("GNU parallel", "gnu", 1, "--will-cite", TRUE, ":::", "1"),
+        ),
+        reference=bare,
+        limits=[
+            Limit(command, bare, at_most=0.005, difference=True) for command in (ours, builtin)
+        ],
+    )
+
+
+def pipeline_sources(tools, names, *options):
+    """One process runs all variants, tine's among them where the library is built."""
+    has_tine = tools.find("tine_pipeline") is not None
+    program = "tine_pipeline" if has_tine else "pipeline_reference"
+    names = {key: name for key, name in names.items() if has_tine or key != "tine"}
+    chosen = ["--rounds", "0", "--variants", ",".join(names)]
+    return present(tools.server(names, program, *chosen, *options))
+
+
+def pipe_true_row(tools):
+    names = {
+        "vfork": "bare vfork",
+        "tine": "tine, Pipeline",
+        "bash": "bash -c",
+        "dash": "dash -c",
+        "builtin": "bash -c, builtin true",
+    }
+    bare, ours, shell = names["vfork"], names["tine"], names["bash"]
+    return Row(
+        name="pipe-true",
+        title="pipeline `/bin/true | /bin/true | /bin/true`, in process",
+        sources=pipeline_sources(tools, names, "--count", str(tools.jobs(50))),
+        reference=bare,
+        limits=[Limit(ours, bare, at_most=1.1), Limit(ours, shell, at_most=0.5)],
+        notes=["The shells are started for each pipeline; with the builtin, nothing is executed."],
+    )
+
+
+def pipe_bulk_row(tools):
+    size = "1G" if tools.quick else "4G"
+    names = {"vfork": "bare vfork", "tine": "tine, Pipeline", "bash": "bash -c", "dash": "dash -c"}
+    return Row(
+        name="pipe-bulk",
+        title=f"pipeline `head -c {size} /dev/zero | cat | wc -c`, in process",
+        sources=pipeline_sources(tools, names, "--count", "1", "--size", size),
+        reference=names["vfork"],
+        limits=[Limit(names["tine"], names["bash"], at_most=1.0)],
+    )
+
+
+ROWS = {
+    "spawn-10": lambda tools: spawn_row(tools, 10),
+    "spawn-1024": lambda tools: spawn_row(tools, 1024),
+    "run-tiny": lambda tools: run_row(
+        tools, "run-tiny", tools.find("tiny"), "a tiny static program"
+    ),
+    "run-true": lambda tools: run_row(tools, "run-true", TRUE, TRUE),
+    "capture": capture_row,
+    "bulk": lambda tools: bulk_row(tools, "bulk", "null", "to /dev/null"),
+    "bulk-pipe": lambda tools: bulk_row(tools, "bulk-pipe", "pipe", "into `cat`"),
+    "memory-x": memory_of_packed,
+    "memory-single": memory_of_single,
+    "one-job": one_job_row,
+    "pipe-true": pipe_true_row,
+    "pipe-bulk": pipe_bulk_row,
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+#include "cli/job_log.h"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <iterator>
+
+namespace tine::cli {
+
+namespace {
+
+constexpr std::string_view kHeader =
+    "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n";
+
+std::expected<void, Error> write_whole(int fd, std::string_view text, const std::string& path) {
+  while (!text.empty()) {
+    const ssize_t put = ::write(fd, text.data(), text.size());
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) {
+      return std::unexpected(Error{.errno_value = errno, .stage = Stage::write, .subject = path});
+    }
+    text.remove_prefix(static_cast<std::size_t>(put));
+  }
+  return {};
+}
+
+double seconds(auto duration) { return std::chrono::duration<double>(duration).count(); }
+
+}  // namespace
+
+JobExit job_exit(const tine::Result<Finished>& result) {
+  ExitStatus status;
+  bool timed_out = false;
+  if (result) {
+    status = result->status;
+  } else {
+    const Failure& failure = result.error();
+    if (failure.cause == Cause::not_started) {
+      constexpr int kNotFound = 127;
+      constexpr int kNotExecutable = 126;
+      const bool absent = failure.error && failure.error->kind == ErrorKind::not_found;
+      return {absent ? kNotFound : kNotExecutable, 0};
+    }
+    if (!failure.status) return {255, 0};
+    status = *failure.status;
+    timed_out = failure.cause == Cause::timed_out;
+  }
+  return {timed_out ? -1 : status.code().value_or(0), status.signal().value_or(0)};
+}
+
+std::expected<JobLog, Error> JobLog::open(const std::string& path, bool append) {
+  JobLog log;
+  log.path_ = path;
+  constexpr mode_t kReadWriteAll = 0666;
+  const int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_APPEND | (append ? 0 : O_TRUNC);
+  log.file_.reset(::open(path.c_str(), flags, kReadWriteAll));
+  if (!log.file_) {
+    return std::unexpected(Error{.errno_value = errno, .stage = Stage::open, .subject = path});
+  }
+  struct stat file {};
+  const bool empty = ::fstat(log.file_.get(), &file) != 0 || file.st_size == 0;
+  if (empty) {
+    if (auto done = write_whole(log.file_.get(), kHeader, path); !done) {
+      return std::unexpected(done.error());
+    }
+  }
+  return log;
+}
+
+std::expected<void, Error> JobLog::write(std::uint64_t seq, const Outcome& outcome,
+                                         std::uint64_t received, const std::string& command) {
+  const JobExit exit = job_exit(outcome.result);
+  line_.clear();
+  fmt::format_to(std::back_inserter(line_), "{}\t:\t{:.3f}\t{:10.3f}\t0\t{}\t{}\t{}\t", seq,
+                 seconds(outcome.started.time_since_epoch()), seconds(outcome.elapsed), received,
+                 exit.code, exit.signal);
+  const auto command_begin = static_cast<std::ptrdiff_t>(line_.size());
+  line_ += command;
+  // One job is one line, whatever its command contains.
+  std::replace(line_.begin() + command_begin, line_.end(), '\n', ' ');
+  line_ += '\n';
+  return write_whole(file_.get(), line_, path_);
+}
+
+}  // namespace tine::cli

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+
+/// The command `tine`. Under the name `parallel` (a symbolic link) it is `tine run`.
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cli/run_main.h"
+#include "cli/version.h"
+
+namespace {
+
+constexpr std::string_view kHelp =
+    "Usage: tine run [OPTIONS] COMMAND [ARGUMENTS] ::: VALUES\n"
+    "\n"
+    "  run        runs a command once for each value, many at a time (tine run --help)\n"
+    "  --version  says which tine this is\n"
+    "\n"
+    "Example: tine run gzip -9 {} ::: *.log\n";
+
+/// A stdio descriptor that is closed would become the number of the next file we open. Gives
+/// whether stdout was closed.
+bool fill_stdio() {
+  const bool stdout_closed = ::fcntl(STDOUT_FILENO, F_GETFD) < 0;
+  int fd;
+  do {
+    fd = ::open("/dev/null", O_RDWR);
+  } while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd > STDERR_FILENO) ::close(fd);
+  return stdout_closed;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const bool stdout_closed = fill_stdio();
+  const std::vector<std::string> words(argv + (argc > 0 ? 1 : 0), argv + argc);
+  const std::string_view path = argc > 0 ? argv[0] : "tine";
+  const std::string_view name = path.substr(path.rfind('/') + 1);
+  if (name == "parallel") return tine::cli::run_main("parallel", true, stdout_closed, words);
+  if (name == "sem") {
+    fmt::print(stderr, "sem: not supported yet: semaphores\n");
+    return 255;
+  }
+  const std::string_view verb = words.empty() ? "--help" : std::string_view(words[0]);
+  if (verb == "run") {
+    return tine::cli::run_main("tine run", false, stdout_closed, {words.begin() + 1, words.end()});
+  }
+  if (verb == "--version" || verb == "-V") {
+    fmt::print("{}", tine::cli::version_text());
+    return 0;
+  }
+  const bool asked = verb == "--help" || verb == "-h" || verb == "help";
+  if (!asked) fmt::print(stderr, "tine: there is no command '{}'\n", verb);
+  fmt::print(asked && !words.empty() ? stdout : stderr, "{}", kHelp);
+  return asked && !words.empty() ? 0 : 255;
+}

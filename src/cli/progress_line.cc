@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+#include "cli/progress_line.h"
+
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <string>
+
+namespace tine::cli {
+
+namespace {
+
+std::size_t terminal_width() {
+  constexpr std::size_t kUsual = 80;
+  winsize size{};
+  if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return kUsual;
+  return size.ws_col;
+}
+
+/// Progress is news, not data: a stderr that refuses it stops nothing.
+void tell(const std::string& text) {
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text.data(), text.size());
+}
+
+}  // namespace
+
+ProgressLine::ProgressLine(bool wanted)
+    : wanted_(wanted), terminal_(::isatty(STDERR_FILENO) == 1), last_(Clock::now()) {}
+
+void ProgressLine::draw(const report::Progress& progress, Clock::time_point now) {
+  last_ = now;
+  if (terminal_) {
+    tell("\r" + progress.line(now, terminal_width() - 1) + "\033[K");
+    visible_ = true;
+  } else {
+    tell(progress.line(now, 200) + "\n");
+  }
+}
+
+void ProgressLine::update(const report::Progress& progress) {
+  if (!wanted_) return;
+  constexpr auto kOnTerminal = std::chrono::milliseconds(100);
+  constexpr auto kInLog = std::chrono::seconds(10);
+  const auto now = Clock::now();
+  if (now - last_ < (terminal_ ? Clock::duration(kOnTerminal) : Clock::duration(kInLog))) return;
+  draw(progress, now);
+}
+
+void ProgressLine::hide() {
+  if (!visible_) return;
+  tell("\r\033[K");
+  visible_ = false;
+}
+
+void ProgressLine::finish(const report::Progress& progress) {
+  if (!wanted_) return;
+  draw(progress, Clock::now());
+  if (terminal_) tell("\n");
+  visible_ = false;
+}
+
+}  // namespace tine::cli

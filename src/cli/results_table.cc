@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+#include "cli/results_table.h"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "cli/job_log.h"
+
+namespace tine::cli {
+
+std::expected<ResultsTable, Error> ResultsTable::open(const std::string& name) {
+  ResultsTable table;
+  table.name_ = name;
+  table.separator_ = name.ends_with(".tsv") ? '\t' : ',';
+  if (name.starts_with("-.")) return table;
+  constexpr mode_t kReadWriteAll = 0666;
+  table.file_.reset(
+      ::open(name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, kReadWriteAll));
+  if (table.file_) return table;
+  return std::unexpected(Error{.errno_value = errno, .stage = Stage::open, .subject = name});
+}
+
+void ResultsTable::append(std::string& row, std::string_view cell) const {
+  if (!row.empty() && row.back() != '\n') row += separator_;
+  const bool plain = cell.find_first_of(" \"\n\r\t,;") == std::string_view::npos;
+  if (plain) {
+    row += cell;
+    return;
+  }
+  row += '"';
+  for (const char c : cell) {
+    if (c == '"') row += '"';
+    row += c;
+  }
+  row += '"';
+}
+
+std::string ResultsTable::rows(std::uint64_t seq, const Outcome& outcome,
+                               const std::string& command,
+                               const std::vector<std::string>& values) {
+  std::string text;
+  if (!header_written_) {
+    header_written_ = true;
+    for (const char* title : {"Seq", "Host", "Starttime", "JobRuntime", "Send", "Receive", "Exitval",
+                              "Signal", "Command"}) {
+      append(text, title);
+    }
+    for (std::size_t i = 1; i <= values.size(); ++i) append(text, "V" + std::to_string(i));
+    append(text, "Stdout");
+    append(text, "Stderr");
+    text += '\n';
+  }
+  const JobExit exit = job_exit(outcome.result);
+  const std::chrono::duration<double> started = outcome.started.time_since_epoch();
+  const std::chrono::duration<double> elapsed = outcome.elapsed;
+  append(text, std::to_string(seq));
+  append(text, ":");
+  append(text, fmt::format("{:.3f}", started.count()));
+  append(text, fmt::format("{:.3f}", elapsed.count()));
+  append(text, "0");
+  append(text, std::to_string(outcome.out.size()));
+  append(text, std::to_string(exit.code));
+  append(text, std::to_string(exit.signal));
+  append(text, command);
+  for (const auto& value : values) append(text, value);
+  append(text, outcome.out ? outcome.out.read() : "");
+  append(text, outcome.err ? outcome.err.read() : "");
+  return text + "\n";
+}
+
+std::expected<void, Error> ResultsTable::write(const std::string& rows) {
+  std::string_view left = rows;
+  while (!left.empty()) {
+    const ssize_t put = ::write(file_.get(), left.data(), left.size());
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) {
+      return std::unexpected(Error{.errno_value = errno, .stage = Stage::write, .subject = name_});
+    }
+    left.remove_prefix(static_cast<std::size_t>(put));
+  }
+  return {};
+}
+
+}  // namespace tine::cli

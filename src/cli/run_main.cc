@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+#include "cli/run_main.h"
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <string_view>
+
+#include "cli/job_stream.h"
+#include "cli/options.h"
+#include "cli/runner.h"
+#include "cli/supervisor.h"
+#include "cli/version.h"
+#include "tine/process.h"
+
+namespace tine::cli {
+
+namespace {
+
+constexpr int kUsageError = 255;
+
+/// Counts distinct values of one line of /proc/cpuinfo; the usable CPUs where it has none.
+std::size_t cpuinfo_count(std::string_view field) {
+  std::ifstream file("/proc/cpuinfo");
+  std::set<std::string> values;
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with(field)) values.insert(line);
+  }
+  return values.empty() ? usable_cpus() : values.size();
+}
+
+int print_limits() {
+  fmt::print("Longest command line used: {} bytes (-s changes it)\n", max_line_length());
+  fmt::print("Longest command line that the kernel takes: {} bytes with its environment\n",
+             ::sysconf(_SC_ARG_MAX));
+  return 0;
+}
+
+/// Versions are dates there: 20221122.
+int check_version(std::uint64_t wanted) {
+  fmt::print("{}\n", kParallelVersion);
+  return wanted <= kParallelVersion ? 0 : kUsageError;
+}
+
+int act(const Options& options) {
+  switch (options.action) {
+    case Action::run: break;
+    case Action::help: fmt::print("{}", help_text()); return 0;
+    case Action::version: fmt::print("{}", version_text()); return 0;
+    case Action::minimum_version: return check_version(options.minimum_version);
+    case Action::number_of_cpus:
+    case Action::number_of_threads: fmt::print("{}\n", usable_cpus()); return 0;
+    case Action::number_of_sockets: fmt::print("{}\n", cpuinfo_count("physical id")); return 0;
+    case Action::number_of_cores: fmt::print("{}\n", cpuinfo_count("core id")); return 0;
+    case Action::max_line_length: fmt::print("{}\n", max_line_length()); return 0;
+    case Action::show_limits: return print_limits();
+  }
+  return 0;
+}
+
+std::vector<std::string> with_environment_options(std::vector<std::string> words) {
+  const char* given = std::getenv("PARALLEL");  // NOLINT(concurrency-mt-unsafe): one thread
+  if (given == nullptr) return words;
+  std::vector<std::string> all = split_environment_options(given);
+  all.insert(all.end(), std::make_move_iterator(words.begin()), std::make_move_iterator(words.end()));
+  return all;
+}
+
+}  // namespace
+
+int run_main(const std::string& name, bool drop_in, bool stdout_closed,
+             std::vector<std::string> words) {
+  auto command_line = parse_command_line(with_environment_options(std::move(words)));
+  if (!command_line) {
+    fmt::print(stderr, "{}: {}\n", name, command_line.error());
+    return kUsageError;
+  }
+  if (command_line->options.action != Action::run) return act(command_line->options);
+  if (command_line->stdin_by_default && ::isatty(STDIN_FILENO) == 1) {
+    fmt::print(stderr, "{}: {}\n", name, terminal_hint());
+  }
+  const RunSetting setting{std::move(*command_line), name, drop_in, stdout_closed};
+  return supervise([&setting](RunnerSetting runner) { return run_jobs(setting, std::move(runner)); });
+}
+
+}  // namespace tine::cli
