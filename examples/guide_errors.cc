@@ -42,7 +42,7 @@ void show(const tine::Command& command) {
 int main() {
   show({"/no/such/program"});
   show({"sh", "-c", "echo half a result; echo 'disk is full' >&2; exit 3"});
-  show({"sh", "-c", "kill -SEGV $$"});
+  show({"sh", "-c", "kill -9 $$"});
 
   // Operations on handles give an Error, which names the step and the reason.
   const auto child = tine::Command{"true"}.dir("/no/such/directory").start();

@@ -110,6 +110,7 @@ class OutputFile {
  private:
   friend class Batch;
   Fd file_;
+  std::optional<std::uint64_t> final_size_{};  ///< once its job has ended, and left nobody behind
   bool exclusive_ = true;  ///< no survivor of its job may still be writing to it
 };
 

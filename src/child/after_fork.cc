@@ -87,7 +87,10 @@ SpawnReport move_sources_above_targets(const SpawnPlan& plan) noexcept {
     if (!in_the_way) continue;
     const long moved = raw_syscall(SYS_fcntl, mapping.source, F_DUPFD_CLOEXEC, highest + 1);
     if (raw_failed(moved)) {
-      if (mapping.shared && moved == -EBADF) continue;
+      if (mapping.shared && moved == -EBADF && mapping.target <= 2) {
+        mapping.source = -1;  // missing in the parent: by now its number may be another's target
+        continue;
+      }
       return failure(Stage::descriptors, moved, static_cast<std::uint32_t>(mapping.source));
     }
     mapping.source = static_cast<int>(moved);

@@ -53,6 +53,11 @@ void kill_all(GuardianTable& table, int self) {
     return os::environment_holds(entry.pid, table.mark,
                                  table.mark_length.load(std::memory_order_acquire));
   };
+  bool anybody = table.mark_length.load(std::memory_order_acquire) != 0;
+  for (std::uint32_t i = 0; i < table.used.load(std::memory_order_acquire); ++i) {
+    anybody = anybody || table.slots[i].pid.load(std::memory_order_acquire) > 0;
+  }
+  if (!anybody) return;
   constexpr int kMostRounds = 100;
   for (int round = 0; round < kMostRounds; ++round) {
     if (os::freeze_and_kill(is_root, self) == 0) return;

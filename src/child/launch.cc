@@ -150,8 +150,13 @@ void stdin_from_null() noexcept {
 
 /// In the child: from a copy of the parent to a process of its own.
 [[noreturn]] void child_main(const LaunchOptions& options, const std::function<int()>& body,
-                             GuardianSlot* slot, Handshake& handshake) {
-  if (slot != nullptr) slot->pid.store(::getpid(), std::memory_order_release);
+                             GuardianSlot* slot, Handshake& handshake, pid_t host) {
+  if (slot != nullptr) {
+    slot->pid.store(::getpid(), std::memory_order_release);
+    // A host that died before that: the guardian may have looked already, and nobody would come.
+    // 0 is a living parent outside of this pid namespace.
+    if (const pid_t parent = ::getppid(); parent != host && parent != 0) ::_exit(0);
+  }
   options.detach ? ::setsid() : ::setpgid(0, 0);
   reset_signal_handlers();
   detail::close_inherited_handles();
@@ -174,6 +179,7 @@ pid_t fork_child(const LaunchOptions& options, const std::function<int()>& body,
   flush_standard_streams();
   detail::lock_handles();
   const os::AllSignalsBlocked blocked;
+  const pid_t host = ::getpid();
   const pid_t pid = ::fork();
   if (pid != 0) {
     const int saved = errno;
@@ -182,13 +188,14 @@ pid_t fork_child(const LaunchOptions& options, const std::function<int()>& body,
     return pid;
   }
   if (options.detach) {
+    ::setsid();  // out of the host's group before launch() returns: that group may be killed then
     const pid_t inner = ::fork();
     if (inner != 0) {
       handshake.inner.store(inner < 0 ? -errno : inner, std::memory_order_release);
       ::_exit(0);
     }
   }
-  child_main(options, body, slot, handshake);
+  child_main(options, body, slot, handshake, host);
 }
 
 std::unexpected<Error> threads_refused() {

@@ -188,9 +188,10 @@ std::expected<pid_t, SpawnReport> read_messages(int fd, pid_t pid) noexcept {
 std::expected<SpawnedProcess, SpawnReport> spawn_by_fork(const SpawnPlan& plan, Kinship kinship) {
   auto ends = os::make_pipe();
   if (!ends) return std::unexpected(SpawnReport{Stage::pipe, ends.error().errno_value, 0});
-  // The report must not sit where a target will be put.
-  Fd report_fd{static_cast<int>(raw_syscall(SYS_fcntl, ends->write.get(), F_DUPFD_CLOEXEC, 256))};
-  if (!report_fd || raw_failed(report_fd.get())) report_fd = std::move(ends->write);
+  // The report must not sit where a target will be put. Mappings are sorted by target.
+  const int last = plan.mapping_count > 0 ? plan.mappings[plan.mapping_count - 1].target : 2;
+  Fd report_fd{::fcntl(ends->write.get(), F_DUPFD_CLOEXEC, last + 1)};
+  if (!report_fd) return std::unexpected(SpawnReport{Stage::pipe, errno, 0});
   ends->write.reset();
 
   pid_t pid;

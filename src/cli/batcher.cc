@@ -148,8 +148,7 @@ void Batcher::spread_rest() {
     from = end;
   }
   auto slots = static_cast<std::size_t>(rules_.slots);
-  // As in GNU parallel it is the values that are counted, though records are shared out.
-  share_ = (from + slots - 1) / slots;
+  share_ = (rest_.size() + slots - 1) / slots;
   ends_.clear();
 }
 

@@ -37,8 +37,8 @@ std::string heading(const OptionEntry& entry) {
   if (!shown_long.empty()) text += (text.empty() ? "" : ", ") + dashed(shown_long);
   if (!entry.value_name.empty()) {
     bool optional = entry.argument != Argument::required;
-    text += optional ? " [" + std::string(entry.value_name) + "]"
-                     : " " + std::string(entry.value_name);
+    text +=
+        optional ? " [" + std::string(entry.value_name) + "]" : " " + std::string(entry.value_name);
   }
   return text;
 }

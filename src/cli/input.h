@@ -54,7 +54,7 @@ class RecordReader {
 
   std::string name_;
   std::string delimiter_;
-  std::string buffer_;       ///< what was read and not yet taken is [begin_, end_)
+  std::string buffer_;  ///< what was read and not yet taken is [begin_, end_)
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
   std::size_t searched_ = 0;  ///< no delimiter starts before this place

@@ -24,8 +24,7 @@ struct JobStream::State {
         slots(settings.slots),
         facts(ShellFacts::from_environment(
             settings.shell, settings.environment != nullptr ? settings.environment : environ)),
-        batcher(std::move(records),
-                BatchRules::from(options, settings.slots, max_line_length())) {}
+        batcher(std::move(records), BatchRules::from(options, settings.slots, max_line_length())) {}
 
   Result<Pull> prepare();
   Result<void> build_templates();
@@ -118,8 +117,9 @@ Result<void> JobStream::State::build_command() {
   if (options.shell == ShellUse::always || options.shell_quote > 0) return {};
   command.find_direct_form(facts);
   if (options.shell == ShellUse::never && !command.needs_shell().empty()) {
-    return std::unexpected("--no-shell: the command needs a shell: " +
-                           std::string(command.needs_shell()) + "; quote it or leave out --no-shell");
+    return std::unexpected(
+        "--no-shell: the command needs a shell: " + std::string(command.needs_shell()) +
+        "; quote it or leave out --no-shell");
   }
   return {};
 }

@@ -38,8 +38,8 @@ struct JobLine {
 
 /// What the stream has to know about the place it runs in.
 struct JobSettings {
-  int slots = 1;                       ///< jobs at a time, for -X, -m and {0%}
-  std::string shell = "/bin/bash";     ///< what runs a `line`
+  int slots = 1;                             ///< jobs at a time, for -X, -m and {0%}
+  std::string shell = "/bin/bash";           ///< what runs a `line`
   const char* const* environment = nullptr;  ///< of the jobs; null: of this process
 };
 

@@ -29,9 +29,9 @@ class LineLength {
 
   Template& command_;
   std::vector<const Template::Piece*> pieces_;  ///< those that take values
-  std::size_t fixed_ = 0;     ///< the text of a line with one value
-  std::size_t facts_ = 0;     ///< {#} and its like, for each value
-  std::size_t repeated_ = 0;  ///< what each further value adds beside itself
+  std::size_t fixed_ = 0;                       ///< the text of a line with one value
+  std::size_t facts_ = 0;                       ///< {#} and its like, for each value
+  std::size_t repeated_ = 0;                    ///< what each further value adds beside itself
   std::size_t accepted_ = 0;
   std::size_t pending_ = 0;
 };

@@ -71,7 +71,8 @@ std::size_t distance(std::string_view a, std::string_view b) {
 /// Walks argv with getopt_long, whose tables are made from the option table.
 class Parser {
  public:
-  explicit Parser(std::vector<std::string> words) : words_(std::move(words)), known_(all_options()) {
+  explicit Parser(std::vector<std::string> words)
+      : words_(std::move(words)), known_(all_options()) {
     make_tables();
   }
 
@@ -111,8 +112,8 @@ void Parser::make_tables() {
         continue;
       }
       short_options_ += name;
-      short_options_ += std::string(
-          static_cast<std::size_t>(getopt_argument(known_[i].argument)), ':');
+      short_options_ +=
+          std::string(static_cast<std::size_t>(getopt_argument(known_[i].argument)), ':');
       short_codes_[static_cast<unsigned char>(name[0])] = code;
     }
   }
@@ -129,7 +130,8 @@ void Parser::make_tables() {
 // number when it is one.
 std::string_view Parser::value_of(const Known& option) {
   if (optarg != nullptr) return optarg;
-  bool takes = option.argument == Argument::optional || option.argument == Argument::optional_number;
+  bool takes =
+      option.argument == Argument::optional || option.argument == Argument::optional_number;
   if (!takes || optind >= static_cast<int>(argv_.size()) - 1) return {};
   std::string_view next = argv_[static_cast<std::size_t>(optind)];
   bool fits = option.argument == Argument::optional
@@ -150,7 +152,8 @@ std::expected<ParsedOptions, std::string> Parser::parse() {
   auto count = static_cast<int>(argv_.size()) - 1;
   while (true) {
     index = -1;
-    int code = getopt_long(count, argv_.data(), short_options_.c_str(), long_options_.data(), &index);
+    int code =
+        getopt_long(count, argv_.data(), short_options_.c_str(), long_options_.data(), &index);
     if (code == -1) break;
     if (code == '?' || code == ':') return std::unexpected(complaint(code));
     auto applied = apply(code, spelling_of(code, index));

@@ -17,12 +17,12 @@ Applied store(Value<T>&& value, U& member) {
 }
 
 // Applies an option that takes no value or any text.
-#define TINE_SET(...)                                       \
-  [](Options & o, [[maybe_unused]] std::string_view v) -> Applied { \
-    __VA_ARGS__;                                            \
-    return {};                                              \
+#define TINE_SET(...)                                              \
+  [](Options& o, [[maybe_unused]] std::string_view v) -> Applied { \
+    __VA_ARGS__;                                                   \
+    return {};                                                     \
   }
-#define TINE_PARSE(...) [](Options & o, std::string_view v) -> Applied { return __VA_ARGS__; }
+#define TINE_PARSE(...) [](Options& o, std::string_view v) -> Applied { return __VA_ARGS__; }
 
 Applied ignore(Options&, std::string_view) { return {}; }
 
@@ -88,7 +88,8 @@ constexpr OptionEntry kTemplate[] = {
 };
 
 constexpr OptionEntry kBatch[] = {
-    {"n max-args maxargs", Argument::required, "N", "At most N values per command; 0: none of them.",
+    {"n max-args maxargs", Argument::required, "N",
+     "At most N values per command; 0: none of them.",
      TINE_PARSE(store(parse_count(v), o.max_args))},
     {"N max-replace-args maxreplaceargs", Argument::required, "N",
      "As -n, and {1} to {N} are the values.",
@@ -145,8 +146,9 @@ constexpr OptionEntry kRunning[] = {
     {"workdir wd work-dir", Argument::required, "DIR", "Run the jobs in DIR.",
      [](Options& o, std::string_view v) -> Applied {
        if (v == "...") {
-         return std::unexpected("'...' (a directory made for each job) is not supported yet; "
-                                "give the name of a directory");
+         return std::unexpected(
+             "'...' (a directory made for each job) is not supported yet; "
+             "give the name of a directory");
        }
        o.working_directory = v;
        return {};
@@ -172,15 +174,13 @@ constexpr OptionEntry kOutput[] = {
     {"tag", Argument::none, "", "Begin each line with the values of its job and a tab.",
      TINE_SET(o.tag = true)},
     {"tagstring tag-string", Argument::required, "TEXT",
-     "Begin each line with TEXT, replaced as in a command, and a tab.",
-     TINE_SET(o.tag_string = v)},
+     "Begin each line with TEXT, replaced as in a command, and a tab.", TINE_SET(o.tag_string = v)},
     {"v", Argument::none, "", "Print each command before its output; twice for more.",
      TINE_SET(++o.verbose)},
     {"silent", Argument::none, "", "Undo -v.", TINE_SET(o.verbose = 0)},
     {"t verbose", Argument::none, "", "Print each command on stderr when it starts.",
      TINE_SET(o.verbose_on_stderr = true)},
-    {"joblog jl", Argument::required, "FILE",
-     "Write a line for each finished job; +FILE appends.",
+    {"joblog jl", Argument::required, "FILE", "Write a line for each finished job; +FILE appends.",
      [](Options& o, std::string_view v) -> Applied {
        o.append_job_log = v.starts_with('+');
        o.job_log = o.append_job_log ? v.substr(1) : v;

@@ -75,9 +75,9 @@ struct LegacyHalt {
 };
 
 constexpr LegacyHalt kLegacyHalts[] = {
-    {"never", Halt::When::never, Halt::Why::fail},  {"0", Halt::When::never, Halt::Why::fail},
-    {"1", Halt::When::soon, Halt::Why::fail},       {"2", Halt::When::now, Halt::Why::fail},
-    {"-1", Halt::When::soon, Halt::Why::success},   {"-2", Halt::When::now, Halt::Why::success},
+    {"never", Halt::When::never, Halt::Why::fail}, {"0", Halt::When::never, Halt::Why::fail},
+    {"1", Halt::When::soon, Halt::Why::fail},      {"2", Halt::When::now, Halt::Why::fail},
+    {"-1", Halt::When::soon, Halt::Why::success},  {"-2", Halt::When::now, Halt::Why::success},
 };
 
 bool set_halt_amount(Halt& halt, std::string_view amount) {
@@ -173,7 +173,8 @@ Value<int> parse_integer(std::string_view text) {
 }
 
 Value<std::chrono::duration<double>> parse_duration(std::string_view text) {
-  constexpr std::string_view kAccepted = "seconds, or a duration such as 90s, 1.5h or 1d3.5h16.6m4s";
+  constexpr std::string_view kAccepted =
+      "seconds, or a duration such as 90s, 1.5h or 1d3.5h16.6m4s";
   std::string_view rest = text;
   double seconds = 0;
   do {

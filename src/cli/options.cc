@@ -37,8 +37,8 @@ void cut_sources(CommandLine& command_line) {
     bool files = name == options.arg_file_separator;
     if (arguments || files) {
       close();
-      open = InputSource{files ? InputSource::Kind::file : InputSource::Kind::arguments, {}, {},
-                         linked};
+      open = InputSource{
+          files ? InputSource::Kind::file : InputSource::Kind::arguments, {}, {}, linked};
     } else if (!open) {
       words.push_back(std::move(word));
     } else if (open->kind == InputSource::Kind::arguments) {

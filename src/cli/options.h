@@ -98,14 +98,14 @@ struct Options {
   int shell_quote = 0;  ///< print each command quoted so many times instead of running it
 
   // Values per job. Unset: one.
-  std::optional<std::uint64_t> max_args{};   ///< -n
+  std::optional<std::uint64_t> max_args{};          ///< -n
   std::optional<std::uint64_t> max_replace_args{};  ///< -N
-  std::optional<std::uint64_t> max_lines{};  ///< -L, -l
-  bool lines_as_args = false;  ///< -l: as -n in how it replaces
-  bool fill_repeating = false;               ///< -X, and what implies it
-  bool fill = false;                         ///< -m
-  bool xargs = false;                        ///< --xargs
-  bool repeat_context = false;  ///< -X -N -L
+  std::optional<std::uint64_t> max_lines{};         ///< -L, -l
+  bool lines_as_args = false;                       ///< -l: as -n in how it replaces
+  bool fill_repeating = false;                      ///< -X, and what implies it
+  bool fill = false;                                ///< -m
+  bool xargs = false;                               ///< --xargs
+  bool repeat_context = false;                      ///< -X -N -L
   std::optional<std::size_t> max_chars{};
   bool exit_if_too_long = false;
 
@@ -144,9 +144,9 @@ struct Options {
 
 struct CommandLine {
   Options options{};
-  std::vector<std::string> words{};         ///< the template; empty: the values are the commands
-  std::vector<InputSource> sources{};       ///< never empty after parsing
-  bool stdin_by_default = false;            ///< no source was named
+  std::vector<std::string> words{};    ///< the template; empty: the values are the commands
+  std::vector<InputSource> sources{};  ///< never empty after parsing
+  bool stdin_by_default = false;       ///< no source was named
 };
 
 /// `words` is argv without the program's name.

@@ -27,17 +27,17 @@ bool is_plain(std::string_view value) {
 }
 
 constexpr std::string_view kShellWords[] = {
-    "!",        "%",        ".",         ":",        "[",       "[[",       "]]",      "alias",
-    "bg",       "bind",     "break",     "builtin",  "caller",  "case",     "cd",      "chdir",
-    "command",  "compgen",  "complete",  "compopt",  "continue", "coproc",  "declare", "dirs",
-    "disown",   "do",       "done",      "elif",     "else",    "enable",   "esac",    "eval",
-    "exec",     "exit",     "export",    "fc",       "fg",      "fi",       "for",     "function",
-    "getopts",  "hash",     "help",      "history",  "if",      "in",       "jobs",    "kill",
-    "let",      "local",    "logout",    "mapfile",  "popd",    "printf",   "pushd",   "pwd",
-    "read",     "readarray", "readonly", "return",   "select",  "set",      "shift",   "shopt",
-    "source",   "suspend",  "test",      "then",     "time",    "times",    "trap",    "type",
-    "typeset",  "ulimit",   "umask",     "unalias",  "unset",   "until",    "wait",    "while",
-    "{",        "}",
+    "!",       "%",         ".",        ":",       "[",        "[[",     "]]",      "alias",
+    "bg",      "bind",      "break",    "builtin", "caller",   "case",   "cd",      "chdir",
+    "command", "compgen",   "complete", "compopt", "continue", "coproc", "declare", "dirs",
+    "disown",  "do",        "done",     "elif",    "else",     "enable", "esac",    "eval",
+    "exec",    "exit",      "export",   "fc",      "fg",       "fi",     "for",     "function",
+    "getopts", "hash",      "help",     "history", "if",       "in",     "jobs",    "kill",
+    "let",     "local",     "logout",   "mapfile", "popd",     "printf", "pushd",   "pwd",
+    "read",    "readarray", "readonly", "return",  "select",   "set",    "shift",   "shopt",
+    "source",  "suspend",   "test",     "then",    "time",     "times",  "trap",    "type",
+    "typeset", "ulimit",    "umask",    "unalias", "unset",    "until",  "wait",    "while",
+    "{",       "}",
 };
 
 bool starts(std::string_view text, std::string_view prefix) { return text.starts_with(prefix); }

@@ -41,6 +41,9 @@ class WordScanner {
   /// The end of the text; false inside quotes or after a lone backslash.
   [[nodiscard]] bool finish() const { return state_ == State::bare && !escaped_; }
 
+  /// Would the next character begin a word?
+  bool between_words() const { return finish() && !in_word_; }
+
  private:
   enum class State { bare, single, dquoted };
   bool bare(char c);

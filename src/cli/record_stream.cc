@@ -54,7 +54,8 @@ Result<RecordStream> RecordStream::open(const CommandLine& command_line) {
       stream.columns_.push_back(source.kind == InputSource::Kind::file ? source.path : "");
     }
   }
-  if (stream.link_) stream.linked_.resize(stream.groups_.empty() ? 0 : stream.groups_[0].sources.size());
+  if (stream.link_)
+    stream.linked_.resize(stream.groups_.empty() ? 0 : stream.groups_[0].sources.size());
   auto splitter = ColumnSplitter::parse(command_line.options.column_separator.value_or("\\t"));
   if (!splitter) return std::unexpected(splitter.error());
   stream.header_splitter_ = *std::move(splitter);

@@ -48,10 +48,10 @@ class RecordStream {
   /// Sources that advance together. With --link there is one group and short sources start again.
   struct Group {
     std::vector<Source> sources;
-    Values partial{};           ///< what the row has so far
-    bool real = false;          ///< some of it was read, not put in for an empty source
-    bool stands_in = false;     ///< an empty source gave an empty value to this row
-    bool stood_in = false;      ///< and to an earlier one: the group has ended
+    Values partial{};        ///< what the row has so far
+    bool real = false;       ///< some of it was read, not put in for an empty source
+    bool stands_in = false;  ///< an empty source gave an empty value to this row
+    bool stood_in = false;   ///< and to an earlier one: the group has ended
     std::size_t next_source = 0;
     Table kept{};
     std::size_t at = 0;

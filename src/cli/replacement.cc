@@ -51,8 +51,8 @@ class Pattern {
       return std::nullopt;
     }
     std::cmatch match;
-    auto flags = from == 0 ? std::regex_constants::match_default
-                           : std::regex_constants::match_prev_avail;
+    auto flags =
+        from == 0 ? std::regex_constants::match_default : std::regex_constants::match_prev_avail;
     if (!std::regex_search(text.data() + from, text.data() + text.size(), match, regex_, flags)) {
       return std::nullopt;
     }

@@ -15,38 +15,38 @@
 namespace tine::cli {
 
 enum class Operation {
-  value,               // {}
-  no_extension,        // {.}
-  basename,            // {/}
-  dirname,             // {//}
-  basename_no_ext,     // {/.}
-  sequence,            // {#}
-  slot,                // {%}
+  value,            // {}
+  no_extension,     // {.}
+  basename,         // {/}
+  dirname,          // {//}
+  basename_no_ext,  // {/.}
+  sequence,         // {#}
+  slot,             // {%}
   // The rest comes with --plus.
-  total,               // {##}
-  padded_sequence,     // {0#}
-  padded_slot,         // {0%}
-  directory,           // {+/}
-  extension,           // {+.}
-  two_extensions,      // {+..}
-  three_extensions,    // {+...}
-  no_two_extensions,   // {..}
-  no_three_extensions, // {...}
-  basename_no_two,     // {/..}
-  basename_no_three,   // {/...}
-  shell_variable,      // {slot} {host} ...: text for the job's shell
-  if_empty,            // {:-text}
-  substring,           // {:from} {:from:length}
-  no_prefix,           // {#re}
-  no_longest_prefix,   // {##re}
-  no_suffix,           // {%re}
-  no_longest_suffix,   // {%%re}
-  replace_first,       // {/re/text}
-  replace_all,         // {//re/text}
-  upper_start,         // {^re}
-  upper_all,           // {^^re}
-  lower_start,         // {,re}
-  lower_all,           // {,,re}
+  total,                // {##}
+  padded_sequence,      // {0#}
+  padded_slot,          // {0%}
+  directory,            // {+/}
+  extension,            // {+.}
+  two_extensions,       // {+..}
+  three_extensions,     // {+...}
+  no_two_extensions,    // {..}
+  no_three_extensions,  // {...}
+  basename_no_two,      // {/..}
+  basename_no_three,    // {/...}
+  shell_variable,       // {slot} {host} ...: text for the job's shell
+  if_empty,             // {:-text}
+  substring,            // {:from} {:from:length}
+  no_prefix,            // {#re}
+  no_longest_prefix,    // {##re}
+  no_suffix,            // {%re}
+  no_longest_suffix,    // {%%re}
+  replace_first,        // {/re/text}
+  replace_all,          // {//re/text}
+  upper_start,          // {^re}
+  upper_all,            // {^^re}
+  lower_start,          // {,re}
+  lower_all,            // {,,re}
 };
 
 class Pattern;

@@ -2,7 +2,7 @@
 #include "cli/results_path.h"
 
 #include <algorithm>
-#include <utility>
+#include <tuple>
 
 namespace tine::cli {
 namespace {
@@ -40,19 +40,18 @@ bool is_results_table(std::string_view name) {
 
 std::string results_directory(std::string_view root, std::span<const std::string> args,
                               const std::vector<std::string>& columns, std::size_t width) {
-  std::vector<std::pair<std::string, std::string>> levels;
+  // Label, place and name: sorted by label the values of one label stay in order.
+  std::vector<std::tuple<std::string, std::size_t, std::string>> levels;
   for (std::size_t i = 0; i < args.size(); ++i) {
     std::size_t column = width == 0 ? i : i % width;
     bool named = column < columns.size() && !columns[column].empty();
-    levels.emplace_back(named ? columns[column] : std::to_string(column + 1), as_name(args[i]));
+    levels.emplace_back(named ? columns[column] : std::to_string(column + 1), i, as_name(args[i]));
   }
-  if (args.empty()) levels.emplace_back("1", "\\0noarg");
-  if (!columns.empty()) {
-    std::ranges::stable_sort(levels, {}, &std::pair<std::string, std::string>::first);
-  }
+  if (args.empty()) levels.emplace_back("1", 0, "\\0noarg");
+  if (!columns.empty()) std::ranges::sort(levels);
   std::string path(root.substr(0, root.find_last_not_of('/') + 1));
   // A root of / leaves nothing, and the first level brings its own slash.
-  for (const auto& [label, name] : levels) {
+  for (const auto& [label, place, name] : levels) {
     path.append(1, '/').append(label).append(1, '/').append(name);
   }
   return path.append(1, '/');

@@ -45,8 +45,7 @@ Result<ColumnSplitter> ColumnSplitter::parse(std::string_view separator) {
     return splitter;
   }
   try {
-    splitter.regex_.emplace(std::string(separator),
-                            std::regex::ECMAScript | std::regex::optimize);
+    splitter.regex_.emplace(std::string(separator), std::regex::ECMAScript | std::regex::optimize);
   } catch (const std::regex_error&) {
     return std::unexpected("--colsep '" + std::string(separator) +
                            "' is not a regular expression that tine knows: use literal text, "
@@ -81,7 +80,7 @@ Result<SourceRules> SourceRules::from(const Options& options) {
   SourceRules rules;
   rules.end_of_file = options.end_of_file;
   rules.skip_blank = options.skip_blank;
-  rules.join_lines = options.max_lines.has_value();
+  rules.join_lines = options.max_lines.value_or(0) > 0;
   rules.trim = options.trim.value_or(options.column_separator ? Trim::both : Trim::none);
   if (options.column_separator) {
     auto splitter = ColumnSplitter::parse(*options.column_separator);

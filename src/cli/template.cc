@@ -220,9 +220,10 @@ bool Template::compile_words() {
          scanner.finish();
 }
 
-// What is repeated has to be read in the same way each time: it may not begin or end inside quotes.
+// What is repeated has to be read in the same way each time: it begins a word, and ends outside of
+// quotes.
 bool Template::compile_segment(const Segment& segment, WordScanner& scanner) {
-  bool before = scanner.finish();
+  bool before = scanner.between_words();
   for (std::size_t i = segment.first; i < segment.last; ++i) {
     if (!compile_piece(pieces_[i], scanner)) return false;
   }

@@ -38,7 +38,7 @@ enum class Quoting {
 };
 
 struct TemplateRules {
-  Placeholders placeholders;
+  Placeholders placeholders{};
   bool plus = false;
   /// Repeat the word around a replacement string for each value (-X), not the value alone (-m).
   bool repeat_context = false;

@@ -22,10 +22,8 @@ constexpr std::pair<std::string_view, Operation> kPlusNames[] = {
 };
 
 constexpr std::pair<std::string_view, std::string_view> kVariables[] = {
-    {"{slot}", "${PARALLEL_JOBSLOT}"},
-    {"{sshlogin}", "${PARALLEL_SSHLOGIN}"},
-    {"{host}", "${PARALLEL_SSHHOST}"},
-    {"{agrp}", "${PARALLEL_ARGHOSTGROUPS}"},
+    {"{slot}", "${PARALLEL_JOBSLOT}"},    {"{sshlogin}", "${PARALLEL_SSHLOGIN}"},
+    {"{host}", "${PARALLEL_SSHHOST}"},    {"{agrp}", "${PARALLEL_ARGHOSTGROUPS}"},
     {"{hgrp}", "${PARALLEL_HOSTGROUPS}"},
 };
 
@@ -52,8 +50,10 @@ TemplateParser::TemplateParser(const TemplateRules& rules) : rules_(rules) {
             {names.sequence, Operation::sequence},
             {names.slot, Operation::slot}};
   if (rules.plus) names_.insert(names_.end(), std::begin(kPlusNames), std::end(kPlusNames));
-  std::ranges::stable_sort(
-      names_, [](const auto& a, const auto& b) { return a.first.size() > b.first.size(); });
+  std::ranges::sort(names_, [](const auto& a, const auto& b) {
+    if (a.first.size() != b.first.size()) return a.first.size() > b.first.size();
+    return a.second < b.second;
+  });
 }
 
 std::expected<Template, std::string> TemplateParser::parse(const std::vector<std::string>& words) {
@@ -114,8 +114,7 @@ TemplateParser::MaybeFound TemplateParser::find_at(std::string_view text) {
   if (text[0] != '{') return std::nullopt;
   if (text.starts_with("{=") && text.find("=}") != std::string_view::npos) {
     return std::unexpected(
-        "not supported: the Perl expression " +
-        std::string(text.substr(0, text.find("=}") + 2)) +
+        "not supported: the Perl expression " + std::string(text.substr(0, text.find("=}") + 2)) +
         "; see --plus for replacement strings that change a value, or use the shell's own means");
   }
   return find_braced(text);
@@ -124,8 +123,9 @@ TemplateParser::MaybeFound TemplateParser::find_at(std::string_view text) {
 std::optional<TemplateParser::Found> TemplateParser::find_named(std::string_view text) const {
   for (const auto& [name, operation] : names_) {
     if (!name.empty() && text.starts_with(name)) {
-      return Found{name.size(), {.kind = Template::Piece::Kind::replacement,
-                                 .transform = {.operation = operation}}};
+      return Found{
+          name.size(),
+          {.kind = Template::Piece::Kind::replacement, .transform = {.operation = operation}}};
     }
   }
   if (!rules_.plus) return std::nullopt;
@@ -154,9 +154,10 @@ TemplateParser::MaybeFound TemplateParser::parse_body(std::string_view body) con
   auto transform = parse_operation(rest);
   if (!transform) return std::unexpected(transform.error());
   if (!*transform) return std::nullopt;
-  return Found{0, {.kind = Template::Piece::Kind::replacement,
-                   .transform = **std::move(transform),
-                   .position = position}};
+  return Found{0,
+               {.kind = Template::Piece::Kind::replacement,
+                .transform = **std::move(transform),
+                .position = position}};
 }
 
 std::expected<std::optional<Transform>, std::string> TemplateParser::parse_operation(
@@ -232,8 +233,8 @@ void TemplateParser::cut_segments() {
     if (rest.empty()) cut.push_back({});
     while (!rest.empty()) {
       bool blank = kBlanks.find(rest[0]) != std::string_view::npos;
-      std::size_t size = std::min(blank ? rest.find_first_not_of(kBlanks) : rest.find_first_of(kBlanks),
-                                  rest.size());
+      std::size_t size = std::min(
+          blank ? rest.find_first_not_of(kBlanks) : rest.find_first_of(kBlanks), rest.size());
       if (blank) end_word();
       cut.push_back({.text = std::string(rest.substr(0, size))});
       if (blank) end_word();

@@ -182,7 +182,7 @@ struct Batch::State {
       null = os::above_stdio(Fd{::open("/dev/null", O_RDWR | O_CLOEXEC)});
       if (!null) return os::failed(Stage::open, errno, "/dev/null");
     }
-    defaults.push_back({0, command::parent_fd(null.get())});
+    defaults.push_back({0, command::own_fd(null.get())});
     if (options.output == BatchOutput::inherit) return defaults;
     if (options.output == BatchOutput::lines) {
       for (const int number : {1, 2}) {
@@ -197,7 +197,7 @@ struct Batch::State {
       auto made = spare_file();
       if (!made) return std::unexpected(made.error());
       *file = std::move(*made);
-      defaults.push_back({number, command::parent_fd(file->fd().get())});
+      defaults.push_back({number, command::own_fd(file->fd().get())});
     }
     return defaults;
   }
@@ -435,12 +435,14 @@ struct Batch::State {
     auto& state = ChildAccess::state(active.child);
     const pid_t group = state.killable_group();
     // With no steps given this waits a second at most for what KILL was sent to.
-    auto ended = active.ending == Ending::none ? active.child.wait()
+    auto ended = active.ending == Ending::none ? ChildAccess::reap(state)
                                                : active.child.terminate(std::span<StopStep>{});
     drain_streams(active);
     const bool alone = group != 0 && ::kill(-group, 0) != 0 && errno == ESRCH;
-    active.out.exclusive_ = alone;
-    active.err.exclusive_ = alone;
+    for (OutputFile* file : {&active.out, &active.err}) {
+      file->exclusive_ = alone;
+      if (alone && *file) file->final_size_ = file->size();
+    }
     auto result = result_of(active, ended);
     const auto elapsed = result ? result->usage.wall : result.error().elapsed;
     if (options.timeout_percent > 0 && active.ending == Ending::none) note_run_time(elapsed);
@@ -519,6 +521,7 @@ struct Batch::State {
     constexpr std::size_t kMostSpare = 64;
     if (!file || !file.exclusive_ || spare.size() >= kMostSpare) return;
     const bool clean = file.size() == 0 || ::ftruncate(file.file_.get(), 0) == 0;
+    file.final_size_.reset();
     // The next job continues at the offset that the last one left behind.
     if (clean && ::lseek(file.file_.get(), 0, SEEK_SET) == 0) spare.push_back(std::move(file));
   }

@@ -47,7 +47,10 @@ std::string interpreter_of(const std::string& path) {
   if (!head.starts_with("#!")) return {};
   const auto begin = head.find_first_not_of(" \t", 2);
   if (begin == std::string::npos) return {};
-  return head.substr(begin, head.find_first_of(" \t\r\n", begin) - begin);
+  std::string name = head.substr(begin, head.find_first_of(" \t\n", begin) - begin);
+  // The kernel takes a CR for a part of the name: shown, because that is why it is not found.
+  if (name.ends_with('\r')) name.replace(name.size() - 1, 1, "\\r");
+  return name;
 }
 
 void explain_absence(Error& error, const CommandSpec& spec, const std::vector<std::string>& paths) {
@@ -121,6 +124,9 @@ void explain_exec(Error& error, const child::SpawnReport& report, const CommandS
       return;
     case E2BIG: return explain_size(error, preparation.plan);
     case ETXTBSY: error.hint = "somebody has the file open for writing"; return;
+    case EAGAIN:  // set*id has gone above RLIMIT_NPROC, which execve(2) finds out
+      error.hint = "its user already has as many processes as RLIMIT_NPROC allows";
+      return;
     case ENOMEM: error.hint = "or a memory limit of the child is too low for the program"; return;
     default: return;
   }

@@ -91,6 +91,7 @@ std::expected<OutputFile, Error> OutputFile::create(const std::filesystem::path&
 }
 
 std::uint64_t OutputFile::size() const noexcept {
+  if (final_size_) return *final_size_;
   struct stat file {};
   if (!file_ || ::fstat(file_.get(), &file) != 0) return 0;
   return static_cast<std::uint64_t>(file.st_size);

@@ -67,7 +67,7 @@ std::expected<RunningPipeline, Error> start_stages(const std::vector<Command>& c
     command::StartOptions options;
     Fd next_out;
     Fd out;
-    if (i > 0) options.defaults.push_back({0, command::parent_fd(previous_out.get())});
+    if (i > 0) options.defaults.push_back({0, command::own_fd(previous_out.get())});
     if (i + 1 < commands.size()) {
       auto pipe = os::make_pipe();
       if (!pipe) {
@@ -76,11 +76,11 @@ std::expected<RunningPipeline, Error> start_stages(const std::vector<Command>& c
       }
       next_out = std::move(pipe->read);
       out = std::move(pipe->write);
-      options.defaults.push_back({1, command::parent_fd(out.get())});
+      options.defaults.push_back({1, command::own_fd(out.get())});
     } else if (ends.last_out) {
       options.defaults.push_back({1, *ends.last_out});
     }
-    if (ends.all_errors) options.defaults.push_back({2, command::parent_fd(*ends.all_errors)});
+    if (ends.all_errors) options.defaults.push_back({2, command::own_fd(*ends.all_errors)});
     if (i > 0) options.group = group;
     auto stage = command::start(commands[i].spec(), options);
     if (!stage) {

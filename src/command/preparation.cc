@@ -199,7 +199,8 @@ std::expected<int, Error> Preparation::source_for(int target, const RedirectSpec
     }
     case Kind::file: return open_file(redirect);
     case Kind::pipe: return open_pipe(target);
-    case Kind::parent_fd: return redirect.number;
+    case Kind::parent_fd:
+    case Kind::own_fd: return redirect.number;
     case Kind::bytes: return hold_bytes(redirect.text);
     case Kind::pseudo_terminal: return open_terminal(target);
     case Kind::child_fd: break;  // after all others
@@ -293,7 +294,11 @@ Preparation::Status Preparation::prepare_surroundings(const CommandSpec& spec) {
   }
   if (spec.foreground) {
     foreground_terminal = os::above_stdio(Fd{::open("/dev/tty", O_RDWR | O_CLOEXEC)});
-    if (!foreground_terminal) return os::failed(Stage::foreground, errno, "/dev/tty");
+    if (!foreground_terminal) {
+      Error error = os::make_error(Stage::foreground, errno, spec.argv[0]);
+      if (errno == ENXIO) error.hint = "this process has no controlling terminal";
+      return std::unexpected(std::move(error));
+    }
     plan.foreground_tty = foreground_terminal.get();
   }
   return {};

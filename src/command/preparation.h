@@ -31,8 +31,9 @@ struct DefaultRedirect {
 };
 using Defaults = std::vector<DefaultRedirect>;
 
-inline RedirectSpec parent_fd(int number) {
-  return {.kind = RedirectSpec::Kind::parent_fd, .number = number};
+/// A descriptor that this library opened: it exists, and nobody else has changed its mode.
+inline RedirectSpec own_fd(int number) {
+  return {.kind = RedirectSpec::Kind::own_fd, .number = number};
 }
 
 class Preparation {

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdint>
 
@@ -48,10 +49,15 @@ std::chrono::microseconds to_duration(const timeval& time) noexcept {
   return std::chrono::seconds(time.tv_sec) + std::chrono::microseconds(time.tv_usec);
 }
 
-std::uint64_t own_high_water() noexcept {
+/// Whether `max_rss` is above our own high-water mark. That only grows, so an old figure answers
+/// for most children.
+bool above_own_high_water(std::uint64_t max_rss) noexcept {
+  static std::atomic<std::uint64_t> known{0};
+  if (max_rss <= known.load(std::memory_order_relaxed)) return false;
   rusage own{};
   ::getrusage(RUSAGE_SELF, &own);
-  return static_cast<std::uint64_t>(own.ru_maxrss) * 1024;
+  known.store(static_cast<std::uint64_t>(own.ru_maxrss) * 1024, std::memory_order_relaxed);
+  return max_rss > known.load(std::memory_order_relaxed);
 }
 
 Usage to_usage(const rusage& used) noexcept {
@@ -59,7 +65,7 @@ Usage to_usage(const rusage& used) noexcept {
   usage.user = to_duration(used.ru_utime);
   usage.sys = to_duration(used.ru_stime);
   const auto max_rss = static_cast<std::uint64_t>(used.ru_maxrss) * 1024;
-  if (max_rss > own_high_water()) usage.max_rss = max_rss;
+  if (above_own_high_water(max_rss)) usage.max_rss = max_rss;
   usage.minor_faults = static_cast<std::uint64_t>(used.ru_minflt);
   usage.major_faults = static_cast<std::uint64_t>(used.ru_majflt);
   usage.voluntary_switches = static_cast<std::uint64_t>(used.ru_nvcsw);

@@ -49,9 +49,9 @@ TEST(SplitSimple, UndoesQuotesAndBackslashes) {
 }
 
 TEST(SplitSimple, LeavesShellSyntaxToTheShell) {
-  for (const char* line :
-       {"a|b", "a;b", "a&", "a>b", "a<b", "$x", "`x`", "(a)", "a*", "a?", "[a]", "~", "a=~", "{a,b}",
-        "#c", "a #c", "!x", "\"$x\"", "\"`x`\"", "'a", "\"a", "a\\", "a\nb", "a\\\nb"}) {
+  for (const char* line : {"a|b", "a;b",    "a&",      "a>b", "a<b", "$x",    "`x`",  "(a)",
+                           "a*",  "a?",     "[a]",     "~",   "a=~", "{a,b}", "#c",   "a #c",
+                           "!x",  "\"$x\"", "\"`x`\"", "'a",  "\"a", "a\\",   "a\nb", "a\\\nb"}) {
     EXPECT_EQ(split_simple(line), std::nullopt) << line;
   }
 }
@@ -76,7 +76,8 @@ TEST(WordScanner, RefusesACommentThatAnAbsentValueWouldStart) {
 
 TEST(FirstWord, BuiltinsAndReservedWordsNeedTheShell) {
   auto facts = facts_of({});
-  for (const char* word : {"cd", "if", "printf", "time", "test", "[", "{", "!", ".", "a=b", "%1", ""}) {
+  for (const char* word :
+       {"cd", "if", "printf", "time", "test", "[", "{", "!", ".", "a=b", "%1", ""}) {
     EXPECT_EQ(classify(word, facts), FirstWord::shell) << word;
   }
   EXPECT_EQ(classify("gzip", facts), FirstWord::program);

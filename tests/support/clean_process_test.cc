@@ -124,7 +124,11 @@ void in_a_fork(const std::function<void()>& body) {
   std::fflush(nullptr);
   const pid_t pid = ::fork();
   if (pid == 0) {
-    body();
+    try {
+      body();
+    } catch (const std::exception& e) {  // or the copy would go on with the tests that follow
+      ADD_FAILURE() << e.what();
+    }
     std::fflush(nullptr);
     ::_exit(::testing::Test::HasFailure() ? 1 : 0);
   }

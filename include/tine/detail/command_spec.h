@@ -26,12 +26,13 @@ struct RedirectSpec {
     file,
     pipe,
     parent_fd,
+    own_fd,
     child_fd,
     bytes,
     pseudo_terminal,
   };
   Kind kind = Kind::inherit;
-  int number = -1;      ///< parent_fd: the parent's; child_fd: the child's
+  int number = -1;      ///< parent_fd, own_fd: the parent's; child_fd: the child's
   int open_flags = 0;   ///< file
   std::string text{};   ///< file: path; bytes: what to read
 };
