@@ -170,7 +170,7 @@ def memory_row(name, title, sources):
         rounds=1,
         notes=[
             "The high-water marks (VmHWM) of the command's own processes, summed: pages that they "
-            "share count once for each. tine run is two processes."
+            "share count once for each. tine run is two processes and a guardian."
         ],
     )
 

@@ -50,6 +50,12 @@ int main() {
   std::printf("%s\n  stage cwd: %d, errno %d\n", child.error().to_string().c_str(),
               child.error().stage == tine::Stage::cwd, child.error().errno_value);
 
+  // Neither the environment nor the input is ever part of a message.
+  const auto secret = tine::Command{"false"}.env("TOKEN", "hunter2").input("hunter2").capture();
+  if (secret) return 1;
+  const bool told = secret.error().to_string().find("hunter2") != std::string::npos;
+  std::printf("the secret was %s\n", told ? "told" : "kept");
+
   // For code that prefers exceptions.
   try {
     std::printf("%s\n", tine::throwing::read({"false"}).c_str());

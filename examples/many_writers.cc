@@ -30,7 +30,10 @@ bool allow_many_descriptors() {
 }  // namespace
 
 int main() {
-  if (!allow_many_descriptors()) return 1;
+  if (!allow_many_descriptors()) {
+    std::fprintf(stderr, "the hard limit of open files is too low\n");
+    return 1;
+  }
   auto gate = tine::Pipe::create();
   if (!gate) return 1;
 

@@ -48,15 +48,15 @@ std::expected<Child, Error> launch_body(const LaunchOptions& options,
 
 template <class F, class Tuple>
 int invoke_for_exit_code(F& fn, Tuple& args) {
-  using R = decltype(std::apply(fn, args));
+  using R = decltype(std::apply(fn, std::move(args)));
   static_assert(std::is_void_v<R> || std::is_same_v<R, int>,
                 "tine::launch: the function must return int (the exit code) or void; to bring "
                 "a value back from a child, use tine::call");
   if constexpr (std::is_void_v<R>) {
-    std::apply(fn, args);
+    std::apply(fn, std::move(args));
     return 0;
   } else {
-    return std::apply(fn, args);
+    return std::apply(fn, std::move(args));
   }
 }
 
@@ -71,7 +71,8 @@ template <class F, class... Args>
   requires(!std::is_same_v<std::remove_cvref_t<F>, LaunchOptions>)
 [[nodiscard]] std::expected<Child, Error> launch(const LaunchOptions& options, F&& fn,
                                                  Args&&... args) {
-  auto arguments = std::forward_as_tuple(args...);
+  // References all: what is moved from is the child's copy.
+  auto arguments = std::forward_as_tuple(std::forward<Args>(args)...);
   return detail::launch_body(
       options, [&fn, &arguments] { return detail::invoke_for_exit_code(fn, arguments); });
 }

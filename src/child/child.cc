@@ -49,7 +49,7 @@ void pass_stop_on(ChildState& state) {
   state.terminal.take_back();
   ::raise(SIGSTOP);
   state.terminal.lend_to(state.group);
-  os::send_signal(state.pidfd.get(), SIGCONT);
+  ::kill(-state.group, SIGCONT);  // ^Z has stopped all of its group, not the leader alone
 }
 
 /// Waits for the end of a child that may also stop. Only for foreground children, whose owner has

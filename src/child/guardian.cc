@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -115,11 +114,13 @@ std::expected<void, Error> GuardianHost::prepare() {
   return {};
 }
 
-bool GuardianHost::running() const noexcept {
-  if (!guardian_) return false;
-  pollfd watched{guardian_.get(), POLLIN, 0};
-  return ::poll(&watched, 1, 0) == 0;
+/// poll_pidfd rather than poll: a signal that cuts a look short must not pass for an end.
+bool has_ended(int guardian) noexcept {
+  const auto now = std::chrono::steady_clock::time_point{};
+  return os::poll_pidfd(guardian, -1, now) == os::PidfdWait::ended;
 }
+
+bool GuardianHost::running() const noexcept { return guardian_ && !has_ended(guardian_.get()); }
 
 std::expected<void, SpawnReport> GuardianHost::execute(const Fd& image, const Fd& null) {
   char name[] = "tine-guardian";
@@ -268,8 +269,7 @@ void GuardianSeat::clear() noexcept {
     std::uint32_t unlocked = 0;
     while (!slot_->lock.compare_exchange_weak(unlocked, 1)) {
       unlocked = 0;
-      pollfd guardian{guardian_pidfd(), POLLIN, 0};
-      if (::poll(&guardian, 1, 0) != 0) break;
+      if (has_ended(guardian_pidfd())) break;
       ::sched_yield();
     }
   }

@@ -138,8 +138,8 @@ char simple_escape(char c) {
 // A number of at most `digits` digits at the start of `text`, which it removes.
 std::optional<char> take_byte(std::string_view& text, int base, std::size_t digits) {
   unsigned value = 0;
-  const char* last = text.data() + std::min(digits, text.size());
-  auto [end, error] = std::from_chars(text.data(), last, value, base);
+  std::string_view number = text.substr(0, digits);
+  auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), value, base);
   if (error != std::errc() || value > 255) return std::nullopt;
   text.remove_prefix(static_cast<std::size_t>(end - text.data()));
   return static_cast<char>(value);

@@ -65,15 +65,9 @@ bool same_as_builtin_echo(const std::vector<std::string>& argv) {
   for (std::size_t i = 1; i < argv.size(); ++i) {
     const std::string& word = argv[i];
     if (word.find('\\') != std::string::npos) return false;
-    if (!options || word.empty() || word[0] != '-') {
-      options = false;
-    } else if (is_echo_option(word)) {
-      if (word.find('e') != std::string::npos) return false;
-    } else if (asks_for_help(word)) {
-      return false;
-    } else {
-      options = false;
-    }
+    if (options && asks_for_help(word)) return false;
+    options = options && is_echo_option(word);
+    if (options && word.find('e') != std::string::npos) return false;
   }
   return true;
 }

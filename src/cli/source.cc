@@ -65,7 +65,7 @@ void ColumnSplitter::split(std::string_view record, std::vector<std::string_view
       at = literal_.empty() ? std::string_view::npos : record.find(literal_, from);
     } else if (std::regex_search(record.data() + from, record.data() + record.size(), match,
                                  *regex_) &&
-               match.length() > 0) {
+               match[0].first != match[0].second) {
       at = from + static_cast<std::size_t>(match.position());
       length = static_cast<std::size_t>(match.length());
     }

@@ -206,43 +206,45 @@ void TemplateParser::put_piece(Template::Piece piece) {
 // With -X the run of non-blank text around a replacement string is repeated for each value, so
 // text is cut at blanks and each run becomes a segment.
 void TemplateParser::cut_segments() {
+  using Kind = Template::Piece::Kind;
   auto& pieces = result_.pieces_;
   if (!rules_.repeat_context) {
     result_.segments_ = {{0, pieces.size(), false}};
     return;
   }
-  std::vector<Template::Piece> cut;
-  Template::Segment word{0, 0, false};
-  auto end_word = [&] {
-    word.last = cut.size();
-    if (word.first != word.last) result_.segments_.push_back(word);
-    word = {cut.size(), cut.size(), false};
-  };
   for (auto& piece : pieces) {
-    if (piece.kind == Template::Piece::Kind::replacement) {
-      word.repeats |= piece.position == 0 && !piece.transform.about_job();
-    }
-    if (piece.kind != Template::Piece::Kind::text) {
-      bool ends = piece.kind == Template::Piece::Kind::word_end;
-      if (ends) end_word();
-      cut.push_back(std::move(piece));
-      if (ends) end_word();
+    if (piece.kind == Kind::text) {
+      cut_text(piece.text);
       continue;
     }
-    std::string_view rest = piece.text;
-    if (rest.empty()) cut.push_back({});
-    while (!rest.empty()) {
-      bool blank = kBlanks.find(rest[0]) != std::string_view::npos;
-      std::size_t size = std::min(
-          blank ? rest.find_first_not_of(kBlanks) : rest.find_first_of(kBlanks), rest.size());
-      if (blank) end_word();
-      cut.push_back({.text = std::string(rest.substr(0, size))});
-      if (blank) end_word();
-      rest.remove_prefix(size);
-    }
+    bool ends_word = piece.kind == Kind::word_end;
+    if (ends_word) end_segment();
+    segment_.repeats |= !ends_word && piece.position == 0 && !piece.transform.about_job();
+    cut_.push_back(std::move(piece));
+    if (ends_word) end_segment();
   }
-  end_word();
-  pieces = std::move(cut);
+  end_segment();
+  pieces = std::move(cut_);
+}
+
+// Blanks are segments of their own.
+void TemplateParser::cut_text(std::string_view text) {
+  if (text.empty()) cut_.emplace_back();
+  while (!text.empty()) {
+    bool blank = kBlanks.find(text[0]) != std::string_view::npos;
+    std::size_t size = blank ? text.find_first_not_of(kBlanks) : text.find_first_of(kBlanks);
+    size = std::min(size, text.size());
+    if (blank) end_segment();
+    cut_.push_back({.text = std::string(text.substr(0, size))});
+    if (blank) end_segment();
+    text.remove_prefix(size);
+  }
+}
+
+void TemplateParser::end_segment() {
+  segment_.last = cut_.size();
+  if (segment_.first != segment_.last) result_.segments_.push_back(segment_);
+  segment_ = {cut_.size(), cut_.size(), false};
 }
 
 std::expected<Template, std::string> Template::parse(const std::vector<std::string>& words,

@@ -37,11 +37,15 @@ class TemplateParser {
   void append_value();
   bool value_in_first_word() const;
   void cut_segments();
+  void cut_text(std::string_view text);
+  void end_segment();
 
   const TemplateRules& rules_;
   /// Fixed replacement strings, the longest first.
   std::vector<std::pair<std::string, Operation>> names_;
   Template result_;
+  std::vector<Template::Piece> cut_;  ///< the pieces, cut at blanks
+  Template::Segment segment_;         ///< the one being cut
 };
 
 }  // namespace tine::cli

@@ -111,7 +111,12 @@ constexpr std::uint64_t kInfoExit = 1u << 3;
 
 std::optional<ExitStatus> exit_info(int pidfd, std::chrono::milliseconds limit) noexcept {
   pollfd reaped{pidfd, 0, 0};  // POLLHUP needs no asking for
-  ::poll(&reaped, 1, static_cast<int>(limit.count()));
+  const auto until = std::chrono::steady_clock::now() + limit;
+  for (;;) {
+    const auto left = until - std::chrono::steady_clock::now();
+    const auto ms = std::chrono::ceil<std::chrono::milliseconds>(left).count();
+    if (::poll(&reaped, 1, static_cast<int>(ms > 0 ? ms : 0)) >= 0 || errno != EINTR) break;
+  }
   PidfdInfo info{};
   info.mask = kInfoExit;
   if (::ioctl(pidfd, _IOWR(0xFF, 11, PidfdInfo), &info) != 0) return std::nullopt;
