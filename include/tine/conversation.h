@@ -17,6 +17,7 @@
 #include <string>
 #include <string_view>
 
+#include "tine/cancel.h"
 #include "tine/child.h"
 #include "tine/command.h"
 #include "tine/error.h"
@@ -28,12 +29,14 @@ class Conversation {
   /// Writes all of `text`. What the child says meanwhile is kept for read_line, up to the
   /// command's capture limit.
   ///
-  /// Errors: broken_pipe: the child no longer reads; output_limit; timed_out after `limit`.
+  /// Errors: broken_pipe: the child no longer reads; output_limit; timed_out after `limit`;
+  /// cancelled: the command's token fired.
   std::expected<void, Error> send(std::string_view text,
                                   std::chrono::nanoseconds limit = std::chrono::hours(24 * 365));
 
   /// The next line without its newline; nothing at the end of the output.
-  /// Errors: timed_out after `limit`; output_limit: the line is longer than the capture limit.
+  /// Errors: timed_out after `limit`; output_limit: the line is longer than the capture limit;
+  /// cancelled.
   std::expected<std::optional<std::string>, Error> read_line(
       std::chrono::nanoseconds limit = std::chrono::hours(24 * 365));
 
@@ -59,6 +62,7 @@ class Conversation {
   std::string name_;
   std::size_t limit_;
   bool unchecked_;
+  CancelToken cancel_;
 };
 
 }  // namespace tine

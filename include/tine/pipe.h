@@ -33,11 +33,11 @@ class ReadEnd {
   explicit ReadEnd(Fd fd) noexcept : fd_(std::move(fd)) {}
 
   /// Up to `into.size()` bytes, as they come; 0 is the end.
-  std::expected<std::size_t, Error> read_some(std::span<char> into) noexcept;
+  [[nodiscard]] std::expected<std::size_t, Error> read_some(std::span<char> into) noexcept;
   /// Fills `into`, or gives fewer bytes when the end comes first.
-  std::expected<std::size_t, Error> read_full(std::span<char> into) noexcept;
+  [[nodiscard]] std::expected<std::size_t, Error> read_full(std::span<char> into) noexcept;
   /// Everything until the end. Errors: output_limit above `limit` bytes.
-  std::expected<std::string, Error> read_all(std::size_t limit = SIZE_MAX);
+  [[nodiscard]] std::expected<std::string, Error> read_all(std::size_t limit = SIZE_MAX);
 
   void close() noexcept { fd_.reset(); }
   [[nodiscard]] Fd& fd() noexcept { return fd_; }
@@ -53,7 +53,7 @@ class WriteEnd {
 
   /// Errors: broken_pipe: no reader is left. Up to PIPE_BUF (4096) bytes arrive in one piece even
   /// when many writers share the pipe.
-  std::expected<void, Error> write_all(std::string_view bytes) noexcept;
+  [[nodiscard]] std::expected<void, Error> write_all(std::string_view bytes) noexcept;
 
   void close() noexcept { fd_.reset(); }
   [[nodiscard]] Fd& fd() noexcept { return fd_; }
@@ -87,13 +87,13 @@ struct TypedPipe {
     return TypedPipe{std::move(pipe->reader), std::move(pipe->writer)};
   }
 
-  std::expected<void, Error> send(const T& value) noexcept {
+  [[nodiscard]] std::expected<void, Error> send(const T& value) noexcept {
     return writer.write_all({reinterpret_cast<const char*>(&value), sizeof value});
   }
 
   /// The next value; nothing at the end. Errors: system (EBADMSG) when the end comes in the middle
   /// of a value.
-  std::expected<std::optional<T>, Error> receive() noexcept {
+  [[nodiscard]] std::expected<std::optional<T>, Error> receive() noexcept {
     T value;
     auto got = reader.read_full({reinterpret_cast<char*>(&value), sizeof value});
     if (!got) return std::unexpected(got.error());

@@ -7,6 +7,7 @@
 
 #include <exception>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "tine/command.h"
@@ -49,7 +50,7 @@ T value(Result<T> result) {
 template <class T>
 T value(std::expected<T, Error> result) {
   if (!result) throw ErrorException(std::move(result).error());
-  return std::move(*result);
+  if constexpr (!std::is_void_v<T>) return std::move(*result);
 }
 
 inline Finished run(const Command& command) { return value(command.run()); }

@@ -70,6 +70,11 @@ SpawnReport set_session_and_group(const SpawnPlan& plan) noexcept {
   return {};
 }
 
+/// Not an error then: the child gets /dev/null in its place.
+bool may_be_missing(const FdMapping& mapping) noexcept {
+  return mapping.origin != FdOrigin::ours && mapping.target <= 2;
+}
+
 /// Takes sources out of the way of targets, so that mappings may overlap in any manner, such as a
 /// swap of 1 and 2.
 SpawnReport move_sources_above_targets(const SpawnPlan& plan) noexcept {
@@ -87,7 +92,7 @@ SpawnReport move_sources_above_targets(const SpawnPlan& plan) noexcept {
     if (!in_the_way) continue;
     const long moved = raw_syscall(SYS_fcntl, mapping.source, F_DUPFD_CLOEXEC, highest + 1);
     if (raw_failed(moved)) {
-      if (mapping.shared && moved == -EBADF && mapping.target <= 2) {
+      if (moved == -EBADF && may_be_missing(mapping)) {
         mapping.source = -1;  // missing in the parent: by now its number may be another's target
         continue;
       }
@@ -118,23 +123,25 @@ long place(const FdMapping& mapping) noexcept {
 }
 
 /// Programs do not expect EAGAIN on stdio, but event loops of others leave shared ones that way.
-void make_blocking(int fd) noexcept {
+long make_blocking(int fd) noexcept {
   const long flags = raw_syscall(SYS_fcntl, fd, F_GETFL);
-  if (!raw_failed(flags) && (flags & O_NONBLOCK) != 0) {
-    raw_syscall(SYS_fcntl, fd, F_SETFL, flags & ~O_NONBLOCK);
-  }
+  if (raw_failed(flags) || (flags & O_NONBLOCK) == 0) return flags;
+  return raw_syscall(SYS_fcntl, fd, F_SETFL, flags & ~O_NONBLOCK);
 }
 
 SpawnReport place_descriptors(const SpawnPlan& plan) noexcept {
   if (auto report = move_sources_above_targets(plan); report.errno_value != 0) return report;
   for (std::size_t i = 0; i < plan.mapping_count; ++i) {
     const FdMapping& mapping = plan.mappings[i];
-    long r = place(mapping);
-    if (r == -EBADF && mapping.shared && mapping.target <= 2) r = put_null_at(mapping.target);
+    const bool untouched = mapping.origin == FdOrigin::inherited && mapping.source == mapping.target;
+    long r = untouched ? 0 : place(mapping);
+    if (!raw_failed(r) && mapping.origin != FdOrigin::ours && mapping.target <= 2) {
+      r = make_blocking(mapping.target);
+    }
+    if (r == -EBADF && may_be_missing(mapping)) r = put_null_at(mapping.target);
     if (raw_failed(r)) {
       return failure(Stage::descriptors, r, static_cast<std::uint32_t>(mapping.source));
     }
-    if (mapping.shared && mapping.target <= 2) make_blocking(mapping.target);
   }
   return {};
 }

@@ -10,6 +10,7 @@
 
 #include "child/child_state.h"
 #include "child/tree_stopper.h"
+#include "os/own_pid.h"
 #include "os/pidfd.h"
 #include "os/system_error.h"
 #include "tine/process.h"
@@ -32,7 +33,7 @@ std::unexpected<Error> refuse(const ChildState* state, ErrorKind kind, int errno
 /// Whether anything can be asked of this handle here.
 std::expected<void, Error> usable(const ChildState* state) {
   if (state == nullptr) return refuse(state, ErrorKind::no_such_process);
-  if (state->owner != ::getpid()) return refuse(state, ErrorKind::not_owner);
+  if (state->owner != os::own_pid()) return refuse(state, ErrorKind::not_owner);
   return {};
 }
 
@@ -71,6 +72,12 @@ void wait_in_foreground(ChildState& state) {
 enum class Ended : unsigned char { yes, no, cancelled };
 
 Ended wait_for_end(ChildState& state, os::Deadline limit, const CancelToken& token) {
+  if (!limit && !state.deadline && token.fd() < 0 && !state.detached) {
+    // Nothing else to wait for: cheaper than poll. An error is met again, and told, by the reaping.
+    [[maybe_unused]] const auto seen =
+        os::wait_pidfd(state.pidfd.get(), os::Reap::keep, true);
+    return Ended::yes;
+  }
   for (;;) {
     os::Deadline until = limit;
     if (state.deadline && (!until || *state.deadline < *until)) until = state.deadline;
@@ -145,7 +152,7 @@ Child& Child::operator=(Child&& other) noexcept {
 }
 
 Child::~Child() {
-  if (!state_ || state_->owner != ::getpid() || state_->detached || !state_->pidfd) return;
+  if (!state_ || state_->owner != os::own_pid() || state_->detached || !state_->pidfd) return;
   // Nobody is left to hear of an error; what KILL could not end stays on the guardian's list.
   [[maybe_unused]] const auto ended = terminate();
 }

@@ -6,6 +6,7 @@
 
 #include <mutex>
 
+#include "os/own_pid.h"
 #include "os/signal_mask.h"
 
 namespace tine::child {
@@ -26,7 +27,7 @@ ChildState* first_handle = nullptr;
 
 }  // namespace
 
-ChildState::ChildState() : owner(::getpid()), previous_(nullptr) {
+ChildState::ChildState() : owner(os::own_pid()), previous_(nullptr) {
   const std::lock_guard lock(handles_mutex);
   next_ = first_handle;
   if (next_ != nullptr) next_->previous_ = this;
@@ -34,7 +35,7 @@ ChildState::ChildState() : owner(::getpid()), previous_(nullptr) {
 }
 
 ChildState::~ChildState() {
-  if (owner != ::getpid()) {
+  if (owner != os::own_pid()) {
     seat.abandon();  // the parent's
     return;          // and so is the list
   }

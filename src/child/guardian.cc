@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -18,6 +19,7 @@
 
 #include "child/spawn.h"
 #include "os/io.h"
+#include "os/own_pid.h"
 #include "os/pidfd.h"
 #include "os/system_error.h"
 
@@ -120,19 +122,23 @@ bool has_ended(int guardian) noexcept {
   return os::poll_pidfd(guardian, -1, now) == os::PidfdWait::ended;
 }
 
-bool GuardianHost::running() const noexcept { return guardian_ && !has_ended(guardian_.get()); }
+bool GuardianHost::running() const noexcept {
+  if (!guardian_) return false;
+  const std::uint32_t life = table_->life.load(std::memory_order_acquire);
+  return life != 0 ? (life & FUTEX_OWNER_DIED) == 0 : !has_ended(guardian_.get());
+}
 
 std::expected<void, SpawnReport> GuardianHost::execute(const Fd& image, const Fd& null) {
   char name[] = "tine-guardian";
   char* argv[] = {name, nullptr};
   char* envp[] = {nullptr};
   // It must hold nothing of the host's, least of all a pipe whose reader waits for the end.
-  FdMapping mappings[] = {{null.get(), 0, false},
-                          {null.get(), 1, false},
-                          {null.get(), 2, false},
-                          {memory_.get(), kGuardianTableFd, false},
-                          {host_.get(), kGuardianHostFd, false},
-                          {wake_.get(), kGuardianWakeFd, false}};
+  FdMapping mappings[] = {{null.get(), 0, FdOrigin::ours},
+                          {null.get(), 1, FdOrigin::ours},
+                          {null.get(), 2, FdOrigin::ours},
+                          {memory_.get(), kGuardianTableFd, FdOrigin::ours},
+                          {host_.get(), kGuardianHostFd, FdOrigin::ours},
+                          {wake_.get(), kGuardianWakeFd, FdOrigin::ours}};
   const int kept[] = {kGuardianTableFd, kGuardianHostFd, kGuardianWakeFd};
   SpawnPlan plan;
   plan.exec_fd = image.get();
@@ -144,6 +150,7 @@ std::expected<void, SpawnReport> GuardianHost::execute(const Fd& image, const Fd
   plan.kept_count = std::size(kept);
   plan.new_session = true;
   plan.cwd = "/";
+  table_->life.store(0, std::memory_order_release);
   auto made = spawn(plan, Kinship::detached);
   if (!made) return std::unexpected(made.error());
   guardian_ = std::move(made->pidfd);
@@ -233,7 +240,7 @@ std::atomic<pid_t> creator{0};
 /// This process's own. A fork copies the pointer; the copy belongs to the parent and is left alone,
 /// its mutex perhaps held for ever by a thread that does not exist here.
 GuardianHost& host() {
-  const pid_t self = ::getpid();
+  const pid_t self = os::own_pid();
   for (;;) {
     GuardianHost* now = current_host.load(std::memory_order_acquire);
     if (now != nullptr && now->owner() == self) return *now;

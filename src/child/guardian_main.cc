@@ -7,6 +7,7 @@
 /// some ten pages and can wait for ever. It holds the shared table, a pidfd of the host and an
 /// eventfd; see guardian_table.h. It is a child of init, so the host's wait() never sees it.
 
+#include <linux/futex.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -43,6 +44,20 @@ bool belongs_to(const GuardianSlot& slot, const os::ProcessEntry& entry) {
   return entry.pid == pid || (group != 0 && entry.group == (group < 0 ? pid : group));
 }
 
+/// Without /proc there is no family to be seen: then those in the table and their groups have to do.
+void kill_by_number(const GuardianTable& table) {
+  const int proc = os::open_raw("/proc/self/stat", O_RDONLY);
+  if (proc >= 0) return os::close_raw(proc);
+  const std::uint32_t used = table.used.load(std::memory_order_acquire);
+  for (std::uint32_t i = 0; i < used; ++i) {
+    const int pid = table.slots[i].pid.load(std::memory_order_acquire);
+    const int group = table.slots[i].group.load(std::memory_order_relaxed);
+    if (pid <= 0) continue;
+    if (group != 0) raw_syscall(SYS_kill, -(group < 0 ? pid : group), SIGKILL);
+    raw_syscall(SYS_kill, pid, SIGKILL);
+  }
+}
+
 /// The host is dead: everything in the table goes, until a look finds nothing any more.
 void kill_all(GuardianTable& table, int self) {
   const auto is_root = [&table](const os::ProcessEntry& entry) {
@@ -58,6 +73,7 @@ void kill_all(GuardianTable& table, int self) {
     anybody = anybody || table.slots[i].pid.load(std::memory_order_acquire) > 0;
   }
   if (!anybody) return;
+  kill_by_number(table);
   constexpr int kMostRounds = 100;
   for (int round = 0; round < kMostRounds; ++round) {
     if (os::freeze_and_kill(is_root, self) == 0) return;
@@ -125,8 +141,21 @@ void wait_for_event(std::int64_t until, pollfd (&watched)[2]) {
   raw_syscall(SYS_ppoll, as_word(watched), 2, until == kNever ? 0 : as_word(&limit), 0, 8);
 }
 
+/// Lets the kernel mark our death in the table. A robust list of one entry, whose word lies where
+/// the offset says, seen from the entry itself.
+void register_life(GuardianTable& table, int self) {
+  static robust_list entry;
+  static robust_list_head head;
+  entry.next = &head.list;
+  head.list.next = &entry;
+  head.futex_offset = reinterpret_cast<long>(&table.life) - reinterpret_cast<long>(&entry);
+  table.life.store(static_cast<std::uint32_t>(self), std::memory_order_release);
+  raw_syscall(SYS_set_robust_list, as_word(&head), sizeof head);
+}
+
 [[noreturn]] void watch(GuardianTable& table) {
   const int self = static_cast<int>(raw_syscall(SYS_getpid));
+  register_life(table, self);
   for (;;) {
     pollfd watched[2] = {{kGuardianHostFd, POLLIN, 0}, {kGuardianWakeFd, POLLIN, 0}};
     wait_for_event(enforce_deadlines(table, self), watched);

@@ -30,6 +30,10 @@ struct GuardianSlot {
 
 struct GuardianTable {
   std::atomic<std::uint32_t> used{0};  ///< slots at and above this have never been reserved
+  /// The guardian's thread id; when it dies, however, the kernel sets FUTEX_OWNER_DIED in it. So a
+  /// look at memory tells whether it lives. 0: it is only just starting.
+  /// Source: get_robust_list(2), "robust futexes"
+  std::atomic<std::uint32_t> life{0};
   std::atomic<std::uint32_t> mark_length{0};
   char mark[256]{};  ///< `NAME=value` in the environment of what else has to die
   GuardianSlot slots[kGuardianSlots];

@@ -265,6 +265,8 @@ std::expected<Child, Error> launch_body(const LaunchOptions& options,
     ::setpgid(pid, pid);  // whichever side is first; the other one's failure is no news
   }
   state->pid = pid;
+  // In a new pid namespace the child knows itself by another number than the guardian would.
+  if (state->seat.slot() != nullptr) state->seat.slot()->pid.store(pid);
   state->group = pid;
   state->pidfd = os::open_pidfd(pid);
   const int pidfd_errno = errno;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -266,6 +267,43 @@ SpawnMethod spawn_method() noexcept {
     chosen_method.store(method, std::memory_order_relaxed);
   }
   return method;
+}
+
+void LaunchPad::run_child(void* pad) {
+  auto& self = *static_cast<LaunchPad*>(pad);
+  self.report_ = become_program(self.plan, true);
+  leave(127);
+}
+
+long LaunchPad::launch(int& pidfd) noexcept {
+  clone_args args{};
+  args.flags = CLONE_VM | CLONE_PIDFD | CLONE_CLEAR_SIGHAND | CLONE_CHILD_CLEARTID;
+  args.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
+  args.child_tid = reinterpret_cast<std::uint64_t>(&child_);
+  args.exit_signal = SIGCHLD;
+  args.stack = reinterpret_cast<std::uint64_t>(stack_);
+  args.stack_size = sizeof stack_;
+  if (plan.slot != nullptr) {
+    args.flags |= CLONE_PARENT_SETTID;
+    args.parent_tid = reinterpret_cast<std::uint64_t>(&plan.slot->pid);
+  }
+  child_.store(1, std::memory_order_relaxed);
+  const os::AllSignalsBlocked blocked;
+  return clone3_and_run(args, run_child, this);
+}
+
+void LaunchPad::wait() noexcept {
+  while (busy()) raw_syscall(SYS_futex, as_word(&child_), FUTEX_WAIT, 1, 0, 0, 0);
+}
+
+std::expected<SpawnedProcess, SpawnReport> spawn_beside(LaunchPad& pad) {
+  pad.report_ = {};
+  if (spawn_method() != SpawnMethod::clone3_vfork) return spawn(pad.plan, Kinship::child);
+  int pidfd = -1;
+  const long pid = pad.launch(pidfd);
+  if (!raw_failed(pid)) return SpawnedProcess{static_cast<pid_t>(pid), os::above_stdio(Fd{pidfd})};
+  pad.child_.store(0, std::memory_order_relaxed);
+  return std::unexpected(SpawnReport{Stage::fork, static_cast<int>(-pid), 0});
 }
 
 std::expected<SpawnedProcess, SpawnReport> spawn(const SpawnPlan& plan, Kinship kinship) {

@@ -18,12 +18,18 @@
 
 namespace tine::child {
 
-/// `source` (in the parent) becomes `target` (in the child). Equal numbers: kept, not closed on
-/// exec. A shared one was opened by others, so it may be in non-blocking mode, or missing.
+/// What is known of a descriptor before it is handed on.
+enum class FdOrigin : unsigned char {
+  ours,       ///< opened by this library: it is there, in blocking mode
+  given,      ///< named by the user: its mode may have been changed, and it may close on exec
+  inherited,  ///< the parent's own 0, 1 or 2, left as it is: it may be missing as well
+};
+
+/// `source` (in the parent) becomes `target` (in the child). Equal numbers: kept, not closed on exec.
 struct FdMapping {
   int source;
   int target;
-  bool shared;
+  FdOrigin origin;
 };
 
 struct LimitChange {

@@ -64,6 +64,12 @@ bool TreeStopper::all_ended() const noexcept {
   return wait_all_ended(std::chrono::steady_clock::time_point{});
 }
 
+std::vector<int> TreeStopper::pidfds() const {
+  std::vector<int> all{pidfd_};
+  for (const auto& descendant : descendants_) all.push_back(descendant.pidfd.get());
+  return all;
+}
+
 int TreeStopper::first_running_descendant() const noexcept {
   for (const auto& descendant : descendants_) {
     const int fd = descendant.pidfd.get();

@@ -61,6 +61,14 @@ std::string shell_of_user() {
   return "/bin/sh";
 }
 
+/// A script without a #! line is one that only a shell would run.
+bool has_program_format(const fs::path& path) {
+  char head[4] = {};
+  std::ifstream(path, std::ios::binary).read(head, sizeof head);
+  const std::string_view start(head, sizeof head);
+  return start.starts_with("#!") || start.starts_with("\x7f" "ELF");
+}
+
 /// In the environment of every job; no other run has the same.
 std::string unique_mark() {
   const auto self = process_info(::getpid());
@@ -105,7 +113,7 @@ class Runner {
   Batch::Supply supply(Batch::Job& job);
   bool print_instead(const JobLine& line);
   Command command_for(const JobLine& line, std::size_t slot);
-  void resolve_program(Command& command, const std::string& name);
+  const fs::path& program_path(const std::string& name);
   bool redirect_to_files(Command& command, const JobLine& line, JobNotes& notes);
   void announce(const JobNotes& notes);
 
@@ -231,6 +239,7 @@ void Runner::set_environment() {
   const auto equals = mark_.find('=');
   ::setenv(mark_.substr(0, equals).c_str(), mark_.substr(equals + 1).c_str(), 1);
   ::setenv("PARALLEL_PID", std::to_string(::getppid()).c_str(), 1);
+  ::setenv("PARALLEL_SSHHOST", ":", 1);  // what {host} becomes
 }
 
 bool Runner::prepare() {
@@ -333,19 +342,23 @@ Batch::Supply Runner::supply(Batch::Job& job) {
   return Batch::Supply::job;
 }
 
-/// Looked up once and not for every job, as a shell does.
-void Runner::resolve_program(Command& command, const std::string& name) {
+/// Looked up once and not for every job, as a shell does. Empty: there is none that the kernel
+/// could execute, and the shell knows better what to do or to say.
+const fs::path& Runner::program_path(const std::string& name) {
   if (name != last_program_) {
     last_program_ = name;
     auto found = find_program(name);
-    last_path_ = found ? *found : fs::path{};
+    last_path_ = found && has_program_format(*found) ? *found : fs::path{};
   }
-  if (!last_path_.empty()) command.program(last_path_);
+  return last_path_;
 }
 
 Command Runner::command_for(const JobLine& line, std::size_t slot) {
-  Command command = line.argv.empty() ? Command{shell_, "-c", line.line} : Command::of(line.argv);
-  resolve_program(command, command.spec().argv[0]);
+  const bool direct = !line.argv.empty() && (options_.shell == ShellUse::never ||
+                                             !program_path(line.argv[0]).empty());
+  Command command = direct ? Command::of(line.argv) : Command{shell_, "-c", line.line};
+  const fs::path& path = program_path(command.spec().argv[0]);
+  if (!path.empty()) command.program(path);
   command.leave_descendants();
   command.env("PARALLEL_SEQ", std::to_string(line.seq));
   command.env("PARALLEL_JOBSLOT", std::to_string(slot + 1));

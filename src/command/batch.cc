@@ -47,6 +47,7 @@ enum class Ending : unsigned char { none, timed_out, cancelled };
 struct Active {
   Batch::Job job;
   int attempt = 1;
+  std::unique_ptr<command::BackgroundStart> launch{};
   Child child{};
   OutputFile out{};
   OutputFile err{};
@@ -202,6 +203,14 @@ struct Batch::State {
     return defaults;
   }
 
+  /// What a start needs can be used again once its child has left our memory.
+  std::unique_ptr<command::BackgroundStart> free_launch() {
+    if (launches.empty()) return std::make_unique<command::BackgroundStart>();
+    auto launch = std::move(launches.back());
+    launches.pop_back();
+    return launch;
+  }
+
   std::expected<OutputFile, Error> spare_file() {
     if (spare.empty()) return OutputFile::create(tmpdir);
     OutputFile file = std::move(spare.back());
@@ -228,7 +237,9 @@ struct Batch::State {
     if (active.attempt == 1) add_mark(active.job.command);
     auto defaults = defaults_for(active);
     if (!defaults) return std::unexpected(defaults.error());
-    auto child = command::start(active.job.command.spec(), {.defaults = std::move(*defaults)});
+    active.launch = free_launch();
+    auto child =
+        active.launch->start(active.job.command.spec(), {.defaults = std::move(*defaults)});
     if (!child) return std::unexpected(child.error());
     active.child = std::move(*child);
     active.clock_started = ChildAccess::state(active.child).started;
@@ -270,7 +281,8 @@ struct Batch::State {
 
   void watch_child(Active& active) {
     const int fd = active.child.fd();
-    auto watched = loop.watch(fd, EPOLLIN, [this, slot = active.job.slot] { on_end(*slots[slot]); });
+    auto watched =
+        loop.watch_once(fd, EPOLLIN, [this, slot = active.job.slot] { on_end(*slots[slot]); });
     // Not watched (out of memory): wait for it here, which is slow but loses nothing.
     if (!watched) on_end(active);
   }
@@ -391,7 +403,6 @@ struct Batch::State {
 
   /// The child itself has ended.
   void on_end(Active& active) {
-    loop.unwatch(active.child.fd());
     if (active.ending == Ending::none || active.killed) return finish(active);
     wait_for_descendants(active);
   }
@@ -444,9 +455,16 @@ struct Batch::State {
       if (alone && *file) file->final_size_ = file->size();
     }
     auto result = result_of(active, ended);
+    if (auto failure = active.launch->failure(active.job.command.spec())) {
+      result = std::unexpected(
+          command::not_started(active.job.command.spec(), std::move(*failure)));
+    }
+    launches.push_back(std::move(active.launch));
     const auto elapsed = result ? result->usage.wall : result.error().elapsed;
     if (options.timeout_percent > 0 && active.ending == Ending::none) note_run_time(elapsed);
     const auto owner = vacate(active.job.slot);
+    // The next job runs while the books of this one are kept, unless they may say stop.
+    if (options.halt.when == Halt::When::never) fill();
     settle(*owner, std::move(result));
   }
 
@@ -522,8 +540,7 @@ struct Batch::State {
     if (!file || !file.exclusive_ || spare.size() >= kMostSpare) return;
     const bool clean = file.size() == 0 || ::ftruncate(file.file_.get(), 0) == 0;
     file.final_size_.reset();
-    // The next job continues at the offset that the last one left behind.
-    if (clean && ::lseek(file.file_.get(), 0, SEEK_SET) == 0) spare.push_back(std::move(file));
+    if (clean) spare.push_back(std::move(file));
   }
 
   // ---- Control ----
@@ -601,6 +618,7 @@ struct Batch::State {
   std::map<std::uint64_t, Outcome> held;
   std::uint64_t next_to_give = 0;
   std::vector<OutputFile> spare;
+  std::vector<std::unique_ptr<command::BackgroundStart>> launches;
 };
 
 Batch::Batch(BatchOptions options) : Batch(std::move(options), nullptr) {}
@@ -672,10 +690,8 @@ bool Batch::halted() const noexcept { return state_->has_halted; }
 
 std::expected<void, Error> Batch::watch(int fd, std::function<void()> handler, bool once) {
   State& state = *state_;
-  return state.loop.watch(fd, EPOLLIN, [&state, fd, once, handler = std::move(handler)] {
-    if (once) state.loop.unwatch(fd);
-    handler();
-  });
+  return once ? state.loop.watch_once(fd, EPOLLIN, std::move(handler))
+              : state.loop.watch(fd, EPOLLIN, std::move(handler));
 }
 
 void Batch::unwatch(int fd) { state_->loop.unwatch(fd); }

@@ -31,7 +31,8 @@ Conversation::Conversation(Child child, const Command& command)
       out_(std::move(child_.out())),
       name_(command::base_name(command.spec().argv[0])),
       limit_(command.spec().capture_limit),
-      unchecked_(command.spec().unchecked) {
+      unchecked_(command.spec().unchecked),
+      cancel_(command.spec().cancel) {
   for (const Fd* fd : {&in_, &out_}) {
     if (*fd) ::fcntl(fd->get(), F_SETFL, ::fcntl(fd->get(), F_GETFL) | O_NONBLOCK);
   }
@@ -58,12 +59,17 @@ std::expected<void, Error> Conversation::receive() {
 /// One wait, in which either side may make progress.
 std::expected<void, Error> Conversation::exchange(std::string_view& unsent,
                                                   std::chrono::nanoseconds limit) {
-  pollfd watched[2] = {{unsent.empty() ? -1 : in_.get(), POLLOUT, 0}, {out_.get(), POLLIN, 0}};
+  pollfd watched[3] = {{unsent.empty() ? -1 : in_.get(), POLLOUT, 0},
+                       {out_.get(), POLLIN, 0},
+                       {cancel_.fd(), POLLIN, 0}};
   const auto ms = std::chrono::ceil<std::chrono::milliseconds>(limit).count();
-  const int ready = ::poll(watched, 2, static_cast<int>(std::clamp<std::int64_t>(ms, 0, 1 << 30)));
+  const int ready = ::poll(watched, 3, static_cast<int>(std::clamp<std::int64_t>(ms, 0, 1 << 30)));
   if (ready < 0 && errno != EINTR) return os::failed(Stage::wait, errno, name_);
   if (ready == 0) return std::unexpected(Error{ErrorKind::timed_out, 0, Stage::read, name_, {}});
   if (ready < 0) return {};
+  if (watched[2].revents != 0) {
+    return std::unexpected(Error{ErrorKind::cancelled, 0, Stage::wait, name_, {}});
+  }
   if (watched[1].revents != 0) {
     if (auto done = receive(); !done) return done;
   }
@@ -116,26 +122,35 @@ Result<Output> Conversation::finish() {
   spec.argv = {name_};
   std::string_view nothing;
   constexpr auto kLong = std::chrono::hours(24);
-  while (out_) {
+  std::optional<Error> ended_for;
+  while (out_ && !ended_for) {
     // Whoever inherited the pipe from the child is not waited for.
-    pollfd watched[2] = {{child_.fd(), POLLIN, 0}, {out_.get(), POLLIN, 0}};
-    if (::poll(watched, 2, -1) < 0 && errno == EINTR) continue;
-    if (watched[1].revents == 0) break;
-    if (auto done = exchange(nothing, kLong); !done) {
-      // It says more than may be kept, and would wait for ever with nobody to listen.
-      [[maybe_unused]] const auto ended = child_.terminate();
-      break;
-    }
+    pollfd watched[3] = {
+        {child_.fd(), POLLIN, 0}, {out_.get(), POLLIN, 0}, {cancel_.fd(), POLLIN, 0}};
+    if (::poll(watched, 3, -1) < 0 && errno == EINTR) continue;
+    if (watched[1].revents == 0 && watched[2].revents == 0) break;
+    if (auto done = exchange(nothing, kLong); !done) ended_for = std::move(done.error());
   }
-  auto finished = child_.wait();
+  // A child that says more than may be kept would wait for ever with nobody to listen.
+  auto finished = ended_for ? child_.terminate() : child_.wait(cancel_);
+  if (!finished && finished.error().kind == ErrorKind::cancelled) {
+    ended_for = finished.error();
+    finished = child_.terminate();
+  }
   if (!finished) {
     Failure failure = command::failed_run(spec, Cause::lost, {}, std::move(heard_));
+    failure.status.reset();
     failure.error = finished.error();
     return std::unexpected(std::move(failure));
   }
   if (child_.timed_out()) {
     return std::unexpected(
         command::failed_run(spec, Cause::timed_out, *finished, std::move(heard_)));
+  }
+  if (ended_for) {
+    Failure failure = command::failed_run(spec, Cause::cancelled, *finished, std::move(heard_));
+    if (ended_for->kind != ErrorKind::cancelled) failure.error = std::move(ended_for);
+    return std::unexpected(std::move(failure));
   }
   if (!finished->status.success() && !unchecked_) {
     return std::unexpected(command::failed_run(spec, command::cause_of(finished->status), *finished,

@@ -24,7 +24,7 @@ namespace {
 /// For file systems without O_TMPFILE: overlayfs before 6.1, NFS.
 int open_and_unlink(const std::filesystem::path& dir) {
   std::string path = (dir / "tine-output-XXXXXX").native();
-  const int fd = ::mkostemp(path.data(), O_CLOEXEC);
+  const int fd = ::mkostemp(path.data(), O_APPEND | O_CLOEXEC);
   if (fd >= 0) ::unlink(path.c_str());
   return fd;
 }
@@ -75,7 +75,8 @@ void wait_writable(int fd) {
 
 std::expected<OutputFile, Error> OutputFile::create(const std::filesystem::path& dir) {
   constexpr mode_t kOwnerOnly = 0600;
-  int fd = ::open(dir.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, kOwnerOnly);
+  // Appending: emptied for another job, it begins at its beginning, wherever the last one had gone.
+  int fd = ::open(dir.c_str(), O_TMPFILE | O_RDWR | O_APPEND | O_CLOEXEC | O_EXCL, kOwnerOnly);
   if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL)) {
     fd = open_and_unlink(dir);
   }

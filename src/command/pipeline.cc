@@ -4,6 +4,8 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <deque>
+#include <iterator>
 
 #include "child/child_state.h"
 #include "child/tree_stopper.h"
@@ -27,8 +29,9 @@ struct Ends {
 };
 
 /// Ends the stages that run. They share a group, so that one look at /proc serves for all; without
-/// a group of their own each is looked after by itself.
-void end_stages(std::vector<Child>& stages, std::chrono::milliseconds grace) {
+/// a group of their own each is looked after by itself. `loop` hears what they say meanwhile.
+void end_stages(std::vector<Child>& stages, std::chrono::milliseconds grace,
+                command::StreamLoop* loop = nullptr) {
   std::vector<child::TreeStopper> trees;
   for (auto& stage : stages) {
     auto& state = ChildAccess::state(stage);
@@ -38,6 +41,11 @@ void end_stages(std::vector<Child>& stages, std::chrono::milliseconds grace) {
   }
   const auto until = std::chrono::steady_clock::now() + grace;
   for (auto& tree : trees) tree.signal(SIGTERM);
+  if (loop != nullptr) {
+    std::vector<int> pidfds;
+    for (const auto& tree : trees) std::ranges::copy(tree.pidfds(), std::back_inserter(pidfds));
+    loop->drain_until_ended(std::move(pidfds), until);
+  }
   for (auto& tree : trees) {
     if (!tree.wait_all_ended(until)) tree.kill();
   }
@@ -58,10 +66,13 @@ std::expected<std::vector<Finished>, Error> reap_stages(std::vector<Child>& stag
   return finished;
 }
 
+/// With `launches`, one for each stage, the stages start beside each other; whether each could, is
+/// to be asked of them.
 std::expected<RunningPipeline, Error> start_stages(const std::vector<Command>& commands,
-                                                   const Ends& ends) {
+                                                   const Ends& ends,
+                                                   std::deque<command::BackgroundStart>* launches) {
   RunningPipeline running;
-  std::optional<pid_t> group = 0;
+  std::optional<pid_t> group;
   Fd previous_out;
   for (std::size_t i = 0; i < commands.size(); ++i) {
     command::StartOptions options;
@@ -82,7 +93,9 @@ std::expected<RunningPipeline, Error> start_stages(const std::vector<Command>& c
     }
     if (ends.all_errors) options.defaults.push_back({2, command::own_fd(*ends.all_errors)});
     if (i > 0) options.group = group;
-    auto stage = command::start(commands[i].spec(), options);
+    options.leads_group = i == 0;
+    auto stage = launches == nullptr ? command::start(commands[i].spec(), options)
+                                     : (*launches)[i].start(commands[i].spec(), options);
     if (!stage) {
       if (!running.stages.empty()) end_stages(running.stages, std::chrono::milliseconds(0));
       return std::unexpected(stage.error());
@@ -182,7 +195,9 @@ Pipeline& Pipeline::capture_limit(std::size_t bytes, OnLimit then) {
   return *this;
 }
 
-std::expected<RunningPipeline, Error> Pipeline::start() const { return start_stages(commands_, {}); }
+std::expected<RunningPipeline, Error> Pipeline::start() const {
+  return start_stages(commands_, {}, nullptr);
+}
 
 namespace {
 
@@ -210,6 +225,7 @@ struct detail::PipelineRun {
   command::Collector out{output.out, pipeline.capture_limit_};
   command::Collector err{output.err, pipeline.capture_limit_};
   command::StreamLoop loop{};
+  std::deque<command::BackgroundStart> launches{pipeline.commands().size()};
 
   std::expected<void, Error> listen(Fd fd, command::Collector& into) {
     return loop.add(std::move(fd), [this, &into](std::string_view piece) {
@@ -228,10 +244,14 @@ struct detail::PipelineRun {
       ends.all_errors = errors.write.get();
     }
     if (capture_out) ends.last_out = RedirectSpec{.kind = RedirectSpec::Kind::pipe};
-    auto running = start_stages(pipeline.commands(), ends);
+    auto running = start_stages(pipeline.commands(), ends, &launches);
     if (!running) return std::unexpected(running.error());
     errors.write.reset();
     auto& stages = running->stages;
+    if (auto failure = first_failure()) {
+      end_stages(stages, std::chrono::milliseconds(0));
+      return std::unexpected(std::move(*failure));
+    }
     if (errors.read) {
       if (auto added = listen(std::move(errors.read), err); !added) {
         return std::unexpected(added.error());
@@ -245,6 +265,15 @@ struct detail::PipelineRun {
     return wait_for(stages);
   }
 
+  /// The first stage that could not be started. Until that is known of all of them, no stage that
+  /// could is disturbed.
+  std::optional<Error> first_failure() {
+    for (std::size_t i = 0; i < launches.size(); ++i) {
+      if (auto failure = launches[i].failure(pipeline.commands()[i].spec())) return failure;
+    }
+    return std::nullopt;
+  }
+
   std::expected<Drained, Error> wait_for(std::vector<Child>& stages) {
     os::Deadline deadline;
     if (pipeline.timeout_.count() > 0) {
@@ -254,7 +283,7 @@ struct detail::PipelineRun {
     for (auto& stage : stages) pidfds.push_back(stage.fd());
     auto how = loop.run_until_ended(std::move(pidfds), deadline, pipeline.cancel_);
     if (!how) return how;
-    if (*how != Drained::ended) end_stages(stages, pipeline.grace_);
+    if (*how != Drained::ended) end_stages(stages, pipeline.grace_, &loop);
     auto finished = reap_stages(stages);
     loop.finish();
     if (!finished) return std::unexpected(finished.error());

@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 
 #include "os/io.h"
@@ -130,6 +131,24 @@ void Preparation::prepare_environment(const CommandSpec& spec) {
   plan.envp = envp_.data();
 }
 
+void Preparation::own_environment() {
+  std::size_t bytes = 0;
+  std::size_t count = 0;
+  for (char* const* variable = plan.envp; *variable != nullptr; ++variable, ++count) {
+    bytes += std::strlen(*variable) + 1;
+  }
+  environment_copy_.reserve(bytes);  // pointers into it must stay
+  std::vector<char*> pointers;
+  pointers.reserve(count + 1);
+  for (char* const* variable = plan.envp; *variable != nullptr; ++variable) {
+    pointers.push_back(environment_copy_.data() + environment_copy_.size());
+    environment_copy_.append(*variable).push_back('\0');
+  }
+  pointers.push_back(nullptr);
+  envp_ = std::move(pointers);
+  plan.envp = envp_.data();
+}
+
 void Preparation::prepare_candidates(const CommandSpec& spec) {
   const std::string& program = spec.program ? *spec.program : spec.argv[0];
   const bool search = program.find('/') == std::string::npos;
@@ -208,6 +227,15 @@ std::expected<int, Error> Preparation::source_for(int target, const RedirectSpec
   return -1;
 }
 
+namespace {
+
+child::FdOrigin origin_of(const RedirectSpec& redirect) {
+  if (redirect.kind == Kind::inherit) return child::FdOrigin::inherited;
+  return redirect.kind == Kind::parent_fd ? child::FdOrigin::given : child::FdOrigin::ours;
+}
+
+}  // namespace
+
 Preparation::Status Preparation::prepare_descriptors(const CommandSpec& spec,
                                                      const Defaults& defaults) {
   static const RedirectSpec inherit{};
@@ -231,8 +259,7 @@ Preparation::Status Preparation::prepare_descriptors(const CommandSpec& spec,
   for (const auto& [number, redirect] : wanted) {
     auto source = source_for(number, *redirect);
     if (!source) return std::unexpected(source.error());
-    const bool shared = redirect->kind == Kind::inherit || redirect->kind == Kind::parent_fd;
-    mappings_.push_back({*source, number, shared});
+    mappings_.push_back({*source, number, origin_of(*redirect)});
     if (number > 2) kept_.push_back(number);
     if (number == 0 && redirect->kind == Kind::inherit) shares_terminal = ::isatty(0) == 1;
   }
@@ -249,7 +276,7 @@ Preparation::Status Preparation::prepare_descriptors(const CommandSpec& spec,
       }
       redirect = found->second;
       mappings_[i].source = mappings_[static_cast<std::size_t>(found - wanted.begin())].source;
-      mappings_[i].shared = mappings_[static_cast<std::size_t>(found - wanted.begin())].shared;
+      mappings_[i].origin = mappings_[static_cast<std::size_t>(found - wanted.begin())].origin;
     }
   }
   plan.mappings = mappings_.data();

@@ -45,6 +45,9 @@ class Preparation {
   /// Errors: invalid_argument; those of open(2), pipe(2) and of a pseudo-terminal.
   std::expected<void, Error> prepare(const CommandSpec& spec, const Defaults& defaults);
 
+  /// Copies the environment: for a child that reads it while this process may change its own.
+  void own_environment();
+
   child::SpawnPlan plan{};
   /// Our ends of pipes and pseudo-terminals, by the child's number.
   std::vector<std::pair<int, Fd>> parent_ends{};
@@ -75,6 +78,7 @@ class Preparation {
   std::vector<char*> argv_;
   std::vector<char*> envp_;
   std::vector<std::string> variables_;
+  std::string environment_copy_;
   std::vector<std::string> paths_;
   std::vector<const char*> path_pointers_;
   std::vector<child::FdMapping> mappings_;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "child/child_state.h"
+#include "child/tree_stopper.h"
 #include "command/failure.h"
 #include "command/start.h"
 #include "command/streams.h"
@@ -28,7 +29,7 @@ command::DefaultRedirect piped(int number) {
 
 /// A command that runs, and how waiting for it went.
 struct Run {
-  Child child;
+  Child child{};
   Drained how = Drained::ended;
   Finished finished{};
 };
@@ -40,6 +41,17 @@ Failure lost(const detail::CommandSpec& spec, Error error) {
   return failure;
 }
 
+/// TERM, the grace, KILL, as Child::terminate, but hearing what is said meanwhile.
+std::expected<Finished, Error> terminate_listening(const detail::CommandSpec& spec,
+                                                   StreamLoop& loop, Child& child) {
+  auto& state = ChildAccess::state(child);
+  child::TreeStopper tree(state.pid, state.pidfd.get(), state.killable_group());
+  tree.signal(SIGTERM);
+  const auto until = std::chrono::steady_clock::now() + spec.grace;
+  if (!loop.drain_until_ended(tree.pidfds(), until)) tree.kill();
+  return child.terminate(std::span<const StopStep>{});
+}
+
 /// Waits while the loop reads; ends the command when the time is up or somebody says so.
 Result<void> finish_run(const detail::CommandSpec& spec, StreamLoop& loop, Run& run) {
   os::Deadline deadline;
@@ -47,7 +59,8 @@ Result<void> finish_run(const detail::CommandSpec& spec, StreamLoop& loop, Run& 
   auto how = loop.run_until_ended({run.child.fd()}, deadline, spec.cancel);
   if (!how) return std::unexpected(lost(spec, how.error()));
   run.how = *how;
-  auto finished = run.how == Drained::ended ? run.child.wait() : run.child.terminate(spec.grace);
+  auto finished = run.how == Drained::ended ? run.child.wait()
+                                             : terminate_listening(spec, loop, run.child);
   loop.finish();
   if (!finished) return std::unexpected(lost(spec, finished.error()));
   run.finished = *finished;
@@ -66,10 +79,10 @@ std::optional<Cause> failure_cause(const detail::CommandSpec& spec, const Run& r
 }
 
 /// run() without streams: one wait, no loop.
-Result<Finished> wait_without_streams(const detail::CommandSpec& spec, Child& child) {
+Result<Finished> wait_without_streams(const detail::CommandSpec& spec, Run& run) {
   const bool limited = spec.timeout.count() > 0;
-  auto done = child.wait_for(limited ? spec.timeout : std::chrono::nanoseconds::max(), spec.cancel);
-  Run run{.child = std::move(child)};
+  auto done =
+      run.child.wait_for(limited ? spec.timeout : std::chrono::nanoseconds::max(), spec.cancel);
   if (done && *done) {
     run.finished = **done;
   } else {
@@ -89,9 +102,10 @@ Result<Finished> wait_without_streams(const detail::CommandSpec& spec, Child& ch
 Result<Finished> stream_pieces(const detail::CommandSpec& spec,
                                const std::function<command::Taker(int)>& taker_for,
                                const bool& stopped) {
+  Run run;
   auto child = command::start(spec, {.defaults = {piped(1), piped(2)}});
   if (!child) return std::unexpected(command::not_started(spec, child.error()));
-  Run run{.child = std::move(*child)};
+  run.child = std::move(*child);
   StreamLoop loop;
   for (const int number : {1, 2}) {
     if (!run.child.pipe(number)) continue;
@@ -109,9 +123,10 @@ Result<Finished> stream_pieces(const detail::CommandSpec& spec,
 Result<Output> collect(const detail::CommandSpec& spec, bool with_stderr) {
   StartOptions options{.defaults = {piped(1)}};
   if (with_stderr) options.defaults.push_back(piped(2));
+  Run run;
   auto child = command::start(spec, options);
   if (!child) return std::unexpected(command::not_started(spec, child.error()));
-  Run run{.child = std::move(*child)};
+  run.child = std::move(*child);
   StreamLoop loop;
   Output output;
   command::Collector out(output.out, spec.capture_limit);
@@ -148,9 +163,11 @@ Result<Output> collect(const detail::CommandSpec& spec, bool with_stderr) {
 }  // namespace
 
 Result<Finished> Command::run() const {
+  Run run;
   auto child = command::start(spec_, {});
   if (!child) return std::unexpected(command::not_started(spec_, child.error()));
-  return wait_without_streams(spec_, *child);
+  run.child = std::move(*child);
+  return wait_without_streams(spec_, run);
 }
 
 Result<Output> Command::capture() const { return collect(spec_, true); }

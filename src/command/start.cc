@@ -48,8 +48,14 @@ void start_clocks(ChildState& state, const CommandSpec& spec, DeadlineBy by) {
 
 }  // namespace
 
-std::expected<Child, Error> start(const CommandSpec& spec, const StartOptions& options) {
-  Preparation preparation;
+namespace {
+
+using Spawned = std::expected<child::SpawnedProcess, child::SpawnReport>;
+
+/// All that comes before the clone: what the handle will hold, and the plan completed.
+std::expected<std::unique_ptr<ChildState>, Error> before_clone(const CommandSpec& spec,
+                                                               const StartOptions& options,
+                                                               Preparation& preparation) {
   if (auto done = preparation.prepare(spec, options.defaults); !done) {
     return std::unexpected(done.error());
   }
@@ -61,12 +67,20 @@ std::expected<Child, Error> start(const CommandSpec& spec, const StartOptions& o
       return std::unexpected(seated.error());
     }
   }
-  const pid_t lender = spec.foreground ? ::getpgrp() : 0;
+  state->detached = spec.detach;
+  state->leave_descendants = spec.leave_descendants;
+  state->grace = spec.grace;
   state->started = std::chrono::steady_clock::now();
-  auto made = child::spawn(preparation.plan, spec.detach ? child::Kinship::detached
-                                                         : child::Kinship::child);
+  return state;
+}
+
+/// All that comes after it.
+std::expected<Child, Error> after_clone(const CommandSpec& spec, const StartOptions& options,
+                                        Preparation& preparation, Spawned made,
+                                        std::unique_ptr<ChildState> state) {
   if (spec.foreground) {
-    state->terminal = child::TerminalLoan(std::move(preparation.foreground_terminal), lender);
+    state->terminal =
+        child::TerminalLoan(std::move(preparation.foreground_terminal), ::getpgrp());
   }
   if (!made) {
     state->terminal.take_back();
@@ -75,12 +89,43 @@ std::expected<Child, Error> start(const CommandSpec& spec, const StartOptions& o
   state->pid = made->pid;
   state->pidfd = std::move(made->pidfd);
   state->group = preparation.plan.group != 0 ? preparation.plan.group : made->pid;
-  state->detached = spec.detach;
-  state->leave_descendants = spec.leave_descendants;
-  state->grace = spec.grace;
   state->pipes = std::move(preparation.parent_ends);
   start_clocks(*state, spec, options.deadline);
   return ChildAccess::make(std::move(state));
+}
+
+}  // namespace
+
+std::expected<Child, Error> start(const CommandSpec& spec, const StartOptions& options) {
+  Preparation preparation;
+  auto state = before_clone(spec, options, preparation);
+  if (!state) return std::unexpected(state.error());
+  auto made = child::spawn(preparation.plan, spec.detach ? child::Kinship::detached
+                                                         : child::Kinship::child);
+  return after_clone(spec, options, preparation, std::move(made), std::move(*state));
+}
+
+std::expected<Child, Error> BackgroundStart::start(const CommandSpec& spec,
+                                                   const StartOptions& options) {
+  pad_.wait();
+  if (spec.detach || spec.foreground) return command::start(spec, options);
+  preparation_.emplace();
+  auto state = before_clone(spec, options, *preparation_);
+  if (!state) return std::unexpected(state.error());
+  preparation_->own_environment();
+  pad_.plan = preparation_->plan;
+  auto made = child::spawn_beside(pad_);
+  // A group that others will join has to be there now, whichever side is first.
+  if (made && options.leads_group && preparation_->plan.set_group) {
+    ::setpgid(made->pid, made->pid);
+  }
+  return after_clone(spec, options, *preparation_, std::move(made), std::move(*state));
+}
+
+std::optional<Error> BackgroundStart::failure(const CommandSpec& spec) {
+  pad_.wait();
+  if (pad_.report().errno_value == 0) return std::nullopt;
+  return explain(pad_.report(), spec, *preparation_);
 }
 
 }  // namespace tine::command

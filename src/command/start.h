@@ -4,7 +4,9 @@
 /// Starting a command on behalf of run, capture, Pipeline and Batch.
 
 #include <expected>
+#include <optional>
 
+#include "child/spawn.h"
 #include "command/preparation.h"
 #include "tine/child.h"
 #include "tine/error.h"
@@ -20,10 +22,32 @@ enum class DeadlineBy : unsigned char {
 struct StartOptions {
   Defaults defaults{};
   DeadlineBy deadline = DeadlineBy::caller;
-  /// A pipeline's: 0 starts its group, -1 stays in the caller's, others join. Nothing: by itself.
+  /// A pipeline's: -1 stays in the caller's, others join that group. Nothing: by itself.
   std::optional<pid_t> group{};
+  /// Others will join its group: it has to be there when the start returns.
+  bool leads_group = false;
 };
 
+/// Returns when the program runs.
 std::expected<Child, Error> start(const CommandSpec& spec, const StartOptions& options);
+
+/// A start that its maker does not wait for: whoever runs a command to its end learns soon enough
+/// that it could not be executed, and overlaps the exec with work of its own. Twice as fast for tiny
+/// programs as to be suspended until exec and to wait again for the end.
+///
+/// Owner: lives until the child has ended, or is at least no longer busy().
+class BackgroundStart {
+ public:
+  /// Requires: `spec` stays as it is while busy().
+  std::expected<Child, Error> start(const CommandSpec& spec, const StartOptions& options);
+  /// The child shares our memory still.
+  [[nodiscard]] bool busy() const noexcept { return pad_.busy(); }
+  /// Why the program could not be executed; nothing when it was. Blocks: until that is known.
+  [[nodiscard]] std::optional<Error> failure(const CommandSpec& spec);
+
+ private:
+  std::optional<Preparation> preparation_{};
+  child::LaunchPad pad_{};
+};
 
 }  // namespace tine::command

@@ -24,6 +24,7 @@ struct StreamLoop::State {
   std::vector<std::unique_ptr<Stream>> streams;
   std::vector<char> buffer = std::vector<char>(65536);
   bool stopped = false;
+  bool stoppable = true;
   bool cancelled = false;
   std::size_t running = 0;
 
@@ -91,6 +92,14 @@ std::expected<Drained, Error> StreamLoop::run_until_ended(std::vector<int> pidfd
   return state.stopped ? Drained::stopped : result;
 }
 
+bool StreamLoop::drain_until_ended(std::vector<int> pidfds, os::Deadline deadline) {
+  state_->stopped = false;
+  state_->stoppable = false;
+  state_->cancelled = false;
+  const auto how = run_until_ended(std::move(pidfds), deadline, {});
+  return how && *how == Drained::ended;
+}
+
 void StreamLoop::finish() {
   for (auto& stream : state_->streams) {
     while (stream->fd && state_->read_once(*stream)) {
@@ -101,7 +110,7 @@ void StreamLoop::finish() {
   }
 }
 
-void StreamLoop::stop() noexcept { state_->stopped = true; }
+void StreamLoop::stop() noexcept { state_->stopped = state_->stoppable; }
 
 bool Collector::take(std::string_view piece) {
   const std::size_t room = limit_ - into_.size();
@@ -123,7 +132,7 @@ bool LineCutter::take(std::string_view piece) {
   while (!piece.empty()) {
     const auto newline = piece.find('\n');
     if (newline == std::string_view::npos) {
-      if (partial_.size() + piece.size() >= kLongest) return give(piece);
+      if (partial_.size() + piece.size() > kLongest) return give(piece);
       partial_.append(piece);
       return true;
     }

@@ -37,6 +37,9 @@ class StreamLoop {
   /// The processes are not reaped.
   std::expected<Drained, Error> run_until_ended(std::vector<int> pidfds, os::Deadline deadline,
                                                 const CancelToken& token);
+  /// Reads on while what has been told to end does so: its last words must not wait for a reader.
+  /// Nothing stops this but `deadline`. False: something still runs.
+  bool drain_until_ended(std::vector<int> pidfds, os::Deadline deadline);
   /// Reads what is there now and closes all streams.
   void finish();
   /// Ends run_until_ended: for a taker that has had too much.

@@ -20,18 +20,33 @@ std::expected<void, Error> EventLoop::prepare() {
 }
 
 std::expected<void, Error> EventLoop::watch(int fd, std::uint32_t events, Handler handler) {
+  return add(fd, events, std::move(handler), false);
+}
+
+std::expected<void, Error> EventLoop::watch_once(int fd, std::uint32_t events, Handler handler) {
+  return add(fd, events, std::move(handler), true);
+}
+
+std::expected<void, Error> EventLoop::add(int fd, std::uint32_t events, Handler handler,
+                                          bool once) {
   if (auto ready = prepare(); !ready) return ready;
   const auto index = static_cast<std::size_t>(fd);
   if (by_fd_.size() <= index) by_fd_.resize(index + 1);
   Watched& watched = by_fd_[index];
   epoll_event event{};
-  event.events = events;
+  event.events = events | (once ? EPOLLONESHOT : 0u);
   event.data.u64 = (std::uint64_t{watched.generation} << 32) | static_cast<std::uint32_t>(fd);
-  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
+  int refused = ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event);
+  // What was watched once is still there, disarmed, while the file is open.
+  if (refused != 0 && errno == EEXIST && !watched.active) {
+    refused = ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event);
+  }
+  if (refused != 0) {
     return failed(Stage::wait, errno, "descriptor " + std::to_string(fd));
   }
   watched.handler = std::move(handler);
   watched.active = true;
+  watched.once = once;
   return {};
 }
 
@@ -91,6 +106,10 @@ void EventLoop::run_once(std::optional<Clock::time_point> deadline) {
     const auto fd = static_cast<std::size_t>(events[i].data.u64 & 0xffffffffu);
     const auto generation = static_cast<std::uint32_t>(events[i].data.u64 >> 32);
     if (!by_fd_[fd].active || by_fd_[fd].generation != generation) continue;
+    if (by_fd_[fd].once) {
+      by_fd_[fd].active = false;
+      ++by_fd_[fd].generation;
+    }
     // A copy: the handler may remove itself, or make by_fd_ grow.
     const Handler handler = by_fd_[fd].handler;
     handler();

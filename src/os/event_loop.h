@@ -30,6 +30,9 @@ class EventLoop {
   /// Calls `handler` whenever `fd` is ready for `events` (EPOLLIN, EPOLLOUT), hung up or failed.
   /// Errors: not_permitted: a regular file, always ready; too_many_files.
   std::expected<void, Error> watch(int fd, std::uint32_t events, Handler handler);
+  /// The same for one event, after which the fd is no longer watched: one system call less than to
+  /// stop by hand.
+  std::expected<void, Error> watch_once(int fd, std::uint32_t events, Handler handler);
   /// Before the fd is closed: a number that is used again must not reach the old handler.
   void unwatch(int fd) noexcept;
 
@@ -46,9 +49,11 @@ class EventLoop {
     Handler handler;
     std::uint32_t generation = 0;  ///< tells a stale event from one of the fd's next life
     bool active = false;
+    bool once = false;
   };
 
   std::expected<void, Error> prepare();
+  std::expected<void, Error> add(int fd, std::uint32_t events, Handler handler, bool once);
   [[nodiscard]] int wait_limit_ms(std::optional<Clock::time_point> deadline) const;
   void run_due_timers();
 
