@@ -84,6 +84,9 @@ struct BatchOptions {
   /// their turn.
   std::function<void(const Outcome&)> on_end{};
   std::filesystem::path tmpdir{};  ///< empty: $TMPDIR, else /tmp
+  /// Called when the system refuses one more process or descriptor while others run: from then on no
+  /// more than those run at once, and the refused job waits for its turn.
+  std::function<void(const Error& refusal, std::size_t running)> on_shortage{};
   /// `NAME=value`, set in every job's environment: whatever still carries it when this process is
   /// killed is ended too, also what left its group, its session and its parent.
   std::string kill_mark{};
@@ -98,9 +101,10 @@ class OutputFile {
   [[nodiscard]] static std::expected<OutputFile, Error> create(const std::filesystem::path& dir);
 
   [[nodiscard]] std::uint64_t size() const noexcept;
-  /// Copies all of it to `fd` inside the kernel where that is possible.
-  /// Errors: broken_pipe, no_space, system.  Units: bytes copied.
-  std::expected<std::uint64_t, Error> copy_to(int fd) const;
+  /// Copies all of it to `fd` inside the kernel where that is possible. While a non-blocking `fd`
+  /// takes nothing, `wait` is called (empty: poll(2)); when that gives false the copy ends there.
+  /// Errors: broken_pipe, no_space, cancelled, system.  Units: bytes copied.
+  std::expected<std::uint64_t, Error> copy_to(int fd, const std::function<bool()>& wait = {}) const;
   /// Up to `limit` bytes from the beginning, or (`tail`) from the end.
   [[nodiscard]] std::string read(std::size_t limit = SIZE_MAX) const;
   [[nodiscard]] std::string tail(std::size_t limit) const;

@@ -132,6 +132,12 @@ class Command {
 
   Command& umask(mode_t mask);
   Command& nice(int increment);
+  /// How willingly it waits for disks: 0 (first) to 7 of the best-effort class.
+  /// Source: ioprio_set(2)
+  Command& io_priority(int level);
+  /// How willingly the kernel kills it when memory runs out: -1000 (never) to 1000 (first).
+  /// Source: proc(5), /proc/PID/oom_score_adj; less than now takes CAP_SYS_RESOURCE
+  Command& oom_score(int adjustment);
   Command& affinity(std::vector<int> cpus);
   /// `resource` is RLIMIT_CPU and so on; both limits become `value` (bytes, seconds or a count).
   Command& limit(int resource, rlim_t value);

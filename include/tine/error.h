@@ -64,6 +64,7 @@ enum class Stage : std::uint8_t {
   resource_limit,
   affinity,
   nice,
+  oom_score,
   groups,
   gid,
   uid,

@@ -146,6 +146,16 @@ SpawnReport place_descriptors(const SpawnPlan& plan) noexcept {
   return {};
 }
 
+long write_oom_score(const char* text) noexcept {
+  long size = 0;
+  while (text[size] != '\0') ++size;
+  const int file = os::open_raw("/proc/self/oom_score_adj", O_WRONLY);
+  if (file < 0) return file;
+  const long r = raw_syscall(SYS_write, file, as_word(text), size);
+  os::close_raw(file);
+  return r;
+}
+
 SpawnReport set_surroundings(const SpawnPlan& plan) noexcept {
   if (plan.cwd != nullptr) {
     if (const long r = raw_syscall(SYS_chdir, as_word(plan.cwd)); raw_failed(r)) {
@@ -165,6 +175,16 @@ SpawnReport set_surroundings(const SpawnPlan& plan) noexcept {
     const long r = raw_syscall(SYS_sched_setaffinity, 0, static_cast<long>(plan.cpu_mask_bytes),
                                as_word(plan.cpu_mask));
     if (raw_failed(r)) return failure(Stage::affinity, r);
+  }
+  if (plan.set_io_priority) {
+    constexpr long kThisProcess = 1;  // IOPRIO_WHO_PROCESS
+    const long r = raw_syscall(SYS_ioprio_set, kThisProcess, 0, plan.io_priority);
+    if (raw_failed(r)) return failure(Stage::nice, r);
+  }
+  if (plan.oom_score != nullptr) {
+    if (const long r = write_oom_score(plan.oom_score); raw_failed(r)) {
+      return failure(Stage::oom_score, r);
+    }
   }
   if (plan.set_nice) {
     // The raw call gives 20 - nice, so that no valid answer is negative.

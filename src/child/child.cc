@@ -13,6 +13,7 @@
 #include "os/own_pid.h"
 #include "os/pidfd.h"
 #include "os/system_error.h"
+#include "os/trace.h"
 #include "tine/process.h"
 
 namespace tine {
@@ -136,6 +137,12 @@ std::expected<Finished, Error> detail::ChildAccess::reap(ChildState& state) {
   state.seat.release();
   state.pidfd.reset();
   if (result) state.finished = *result;
+  if (os::tracing()) {
+    os::trace("end " + std::to_string(state.pid) + ": " +
+              (result ? result->status.to_string() + " after " +
+                            os::duration_text(result->usage.wall)
+                      : result.error().to_string()));
+  }
   return result;
 }
 

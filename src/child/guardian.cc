@@ -22,6 +22,7 @@
 #include "os/own_pid.h"
 #include "os/pidfd.h"
 #include "os/system_error.h"
+#include "os/trace.h"
 
 /// The program of guardian_main.cc, put here by guardian_image.S.
 extern "C" const char tine_guardian_image[];
@@ -171,7 +172,10 @@ std::expected<void, Error> GuardianHost::start() {
     done = image ? execute(image, null)
                  : std::expected<void, SpawnReport>(
                        std::unexpected(SpawnReport{Stage::open, errno, 0}));
-    if (done) return {};
+    if (done) {
+      if (os::tracing()) os::trace("guardian started");
+      return {};
+    }
   }
   return no_guardian(done.error().errno_value,
                      "without it children would survive this process; detach() asks for that");

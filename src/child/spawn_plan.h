@@ -59,6 +59,9 @@ struct SpawnPlan {
   mode_t umask = 0;
   bool set_nice = false;
   int nice = 0;
+  bool set_io_priority = false;
+  int io_priority = 0;              ///< as ioprio_set(2) takes it
+  const char* oom_score = nullptr;  ///< text for /proc/self/oom_score_adj
   const unsigned long* cpu_mask = nullptr;
   std::size_t cpu_mask_bytes = 0;
   const LimitChange* limits = nullptr;

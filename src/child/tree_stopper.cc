@@ -9,6 +9,8 @@
 #include <cerrno>
 
 #include "os/process_table.h"
+#include "os/trace.h"
+#include "tine/exit_status.h"
 
 namespace tine::child {
 
@@ -37,6 +39,10 @@ void TreeStopper::look() {
 
 int TreeStopper::signal(int signal) {
   look();
+  if (os::tracing()) {
+    os::trace("signal " + signal_name(signal) + " to " + std::to_string(pid_) + " and " +
+              std::to_string(descendants_.size()) + " descendants");
+  }
   const int result = os::send_signal(pidfd_, signal);
   for (const auto& descendant : descendants_) os::send_signal(descendant.pidfd.get(), signal);
   if (signal == SIGSTOP || signal == SIGTSTP || signal == SIGCONT || signal == SIGKILL) return result;
@@ -46,6 +52,7 @@ int TreeStopper::signal(int signal) {
 }
 
 int TreeStopper::kill() {
+  if (os::tracing()) os::trace("kill " + std::to_string(pid_) + " with all below it");
   os::freeze_and_kill(
       [this](const os::ProcessEntry& entry) {
         if (entry.pid == pid_ || (group_ != 0 && entry.group == group_)) return true;

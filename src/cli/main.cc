@@ -6,6 +6,7 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,7 +16,7 @@
 
 namespace {
 
-constexpr std::string_view kHelp =
+constexpr const char* kHelp =
     "Usage: tine run [OPTIONS] COMMAND [ARGUMENTS] ::: VALUES\n"
     "\n"
     "  run        runs a command once for each value, many at a time (tine run --help)\n"
@@ -24,12 +25,13 @@ constexpr std::string_view kHelp =
     "Example: tine run gzip -9 {} ::: *.log\n";
 
 /// A stdio descriptor that is closed would become the number of the next file we open. Gives
-/// whether stdout was closed.
+/// whether stdout was closed: a job that writes straight to it (-u) is still to be refused, as it is
+/// by a descriptor that may only be read.
 bool fill_stdio() {
   const bool stdout_closed = ::fcntl(STDOUT_FILENO, F_GETFD) < 0;
   int fd;
   do {
-    fd = ::open("/dev/null", O_RDWR);
+    fd = ::open("/dev/null", stdout_closed && fd == STDIN_FILENO ? O_RDONLY : O_RDWR);
   } while (fd >= 0 && fd <= STDERR_FILENO);
   if (fd > STDERR_FILENO) ::close(fd);
   return stdout_closed;
@@ -44,7 +46,7 @@ int main(int argc, char** argv) {
   const std::string_view name = path.substr(path.rfind('/') + 1);
   if (name == "parallel") return tine::cli::run_main("parallel", true, stdout_closed, words);
   if (name == "sem") {
-    fmt::print(stderr, "sem: not supported yet: semaphores\n");
+    std::fputs("sem: not supported yet: semaphores\n", stderr);
     return 255;
   }
   const std::string_view verb = words.empty() ? "--help" : std::string_view(words[0]);
@@ -56,7 +58,7 @@ int main(int argc, char** argv) {
     return 0;
   }
   const bool asked = verb == "--help" || verb == "-h" || verb == "help";
-  if (!asked) fmt::print(stderr, "tine: there is no command '{}'\n", verb);
-  fmt::print(asked && !words.empty() ? stdout : stderr, "{}", kHelp);
+  if (!asked) std::fputs(fmt::format("tine: there is no command '{}'\n", verb).c_str(), stderr);
+  std::fputs(kHelp, asked && !words.empty() ? stdout : stderr);
   return asked && !words.empty() ? 0 : 255;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/progress_line.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -18,8 +19,10 @@ std::size_t terminal_width() {
   return size.ws_col;
 }
 
-/// Progress is news, not data: a stderr that refuses it stops nothing.
+/// Progress is news, not data: a stderr that refuses it, or is full, stops nothing.
 void tell(const std::string& text) {
+  pollfd room{STDERR_FILENO, POLLOUT, 0};
+  if (::poll(&room, 1, 0) <= 0) return;
   [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text.data(), text.size());
 }
 

@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -76,12 +77,13 @@ int run_main(const std::string& name, bool drop_in, bool stdout_closed,
              std::vector<std::string> words) {
   auto command_line = parse_command_line(with_environment_options(std::move(words)));
   if (!command_line) {
-    fmt::print(stderr, "{}: {}\n", name, command_line.error());
+    // Not fmt::print, which throws when stderr is closed or full.
+    std::fputs((name + ": " + command_line.error() + "\n").c_str(), stderr);
     return kUsageError;
   }
   if (command_line->options.action != Action::run) return act(command_line->options);
   if (command_line->stdin_by_default && ::isatty(STDIN_FILENO) == 1) {
-    fmt::print(stderr, "{}: {}\n", name, terminal_hint());
+    std::fputs(fmt::format("{}: {}\n", name, terminal_hint()).c_str(), stderr);
   }
   const RunSetting setting{std::move(*command_line), name, drop_in, stdout_closed};
   return supervise([&setting](RunnerSetting runner) { return run_jobs(setting, std::move(runner)); });

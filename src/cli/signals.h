@@ -9,12 +9,16 @@
 
 namespace tine::cli {
 
-/// Blocks them and SIGCHLD for this process; gives the set.
+/// Blocks them and SIGCHLD for this process; gives the set. Under nohup(1) the hangup stays ignored:
+/// a signalfd would see it all the same, because a blocked signal is queued though it is ignored.
 inline sigset_t block_signals() {
   sigset_t mask;
   sigemptyset(&mask);
   for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGTSTP, SIGCHLD}) {
-    sigaddset(&mask, signal);
+    struct sigaction now {};
+    const bool nohup = signal == SIGHUP && ::sigaction(signal, nullptr, &now) == 0 &&
+                       now.sa_handler == SIG_IGN;
+    if (!nohup) sigaddset(&mask, signal);
   }
   sigprocmask(SIG_BLOCK, &mask, nullptr);
   return mask;

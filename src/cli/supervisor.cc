@@ -62,7 +62,7 @@ class Supervisor {
       signalfd_siginfo info{};
       if (::read(signals_.get(), &info, sizeof info) != sizeof info) continue;
       if (info.ssi_signo != SIGCHLD) {
-        ::kill(runner_, static_cast<int>(info.ssi_signo));
+        pass_on(info);
       } else if (const auto ended = reap()) {
         return end_like(*ended);
       }
@@ -70,6 +70,15 @@ class Supervisor {
   }
 
  private:
+  void pass_on(const signalfd_siginfo& info) {
+    const int signal = static_cast<int>(info.ssi_signo);
+    if (signal == SIGINT || signal == SIGTERM) ending_ = true;
+    // What is typed at the terminal goes to the whole group: the runner has it already. A hangup may
+    // go to the leader of the session alone.
+    if (info.ssi_code == SI_KERNEL && signal != SIGHUP) return;
+    ::kill(runner_, signal);
+  }
+
   /// Reaps adopted orphans as well; gives the runner's status when it has ended.
   std::optional<ExitStatus> reap() {
     int status = 0;
@@ -84,8 +93,9 @@ class Supervisor {
   }
 
   int end_like(ExitStatus ended) {
+    // What jobs left behind lives on after a run that ended by itself.
+    if (ending_ || !ended.code()) kill_descendants();
     if (const auto code = ended.code()) return *code;
-    kill_descendants();
     const int signal = *ended.signal();
     if (signal == SIGINT) die_by(signal);
     std::fprintf(stderr, "tine: the runner was %s; all of its jobs have been ended\n",
@@ -95,6 +105,7 @@ class Supervisor {
 
   pid_t runner_;
   Fd signals_;
+  bool ending_ = false;  ///< INT or TERM has come
 };
 
 [[noreturn]] void run_child(const std::function<int(RunnerSetting)>& runner, RunnerSetting setting) {

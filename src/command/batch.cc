@@ -58,6 +58,7 @@ struct Active {
   Ending ending = Ending::none;
   std::size_t stop_step = 0;
   bool killed = false;
+  bool over = false;  ///< reaped: there is nobody to signal any more
   int awaited_descendant = -1;
   std::optional<child::TreeStopper> tree{};
   os::EventLoop::TimerId timer = 0;  ///< of the timeout, then of the stop sequence
@@ -125,8 +126,10 @@ struct Batch::State {
   // ---- Supply ----
 
   std::optional<Waiting> next_waiting() {
+    // Before the look at what is held back: that may be waiting for this very job.
+    if (postponed) return std::exchange(postponed, std::nullopt);
     if (!retries.empty()) return take(retries);
-    if (stopping) return std::nullopt;
+    if (stopping || too_many_wait()) return std::nullopt;
     if (!added.empty()) return take(added);
     if (source_ended) return std::nullopt;
     Waiting waiting;
@@ -151,9 +154,12 @@ struct Batch::State {
     return free_slots.empty() ? slots.size() : free_slots.top();
   }
 
-  [[nodiscard]] bool may_start() const {
+  [[nodiscard]] bool may_start() const { return running < most && !suspended_at; }
+
+  /// Outcomes that nobody has taken yet, also those of an endless input that cannot even start.
+  [[nodiscard]] bool too_many_wait() const {
     constexpr std::size_t kMostHeld = 256;  // each holds two descriptors
-    return running < most && !suspended_at && held.size() < kMostHeld;
+    return held.size() + ready.size() >= kMostHeld;
   }
 
   /// With a delay between starts: whether it has passed. If not, a timer looks again.
@@ -253,14 +259,32 @@ struct Batch::State {
     active->started = std::chrono::system_clock::now();
     active->clock_started = Clock::now();
     if (auto launched = launch(*active); !launched) {
+      if (running > 0 && is_shortage(launched.error())) {
+        return postpone(*active, std::move(waiting.last_failure), launched.error());
+      }
       return settle(*active, std::unexpected(
                                  command::not_started(active->job.command.spec(), launched.error())));
     }
     Active& placed = *active;
     occupy(slot, std::move(active));
-    watch_child(placed);
     watch_streams(placed);
     set_timeout(placed);
+    watch_child(placed);  // last: where that is refused, the job is over when it returns
+  }
+
+  /// It will pass as jobs end.
+  static bool is_shortage(const Error& error) {
+    return error.kind == ErrorKind::too_many_processes || error.kind == ErrorKind::too_many_files ||
+           error.kind == ErrorKind::out_of_memory;
+  }
+
+  /// As many run as the system allows: this one waits until one of them has ended.
+  void postpone(Active& active, std::optional<Failure> last_failure, const Error& refusal) {
+    most = running;
+    reuse_file(std::move(active.out));
+    reuse_file(std::move(active.err));
+    postponed = Waiting{std::move(active.job), active.attempt, std::move(last_failure)};
+    if (options.on_shortage) options.on_shortage(refusal, running);
   }
 
   void occupy(std::size_t slot, std::unique_ptr<Active> active) {
@@ -374,7 +398,7 @@ struct Batch::State {
   // ---- Ending ----
 
   void begin_ending(Active& active, Ending why) {
-    if (active.ending != Ending::none) return;
+    if (active.ending != Ending::none || active.over) return;
     active.ending = why;
     auto& state = ChildAccess::state(active.child);
     active.tree.emplace(state.pid, state.pidfd.get(), state.killable_group());
@@ -448,6 +472,7 @@ struct Batch::State {
     // With no steps given this waits a second at most for what KILL was sent to.
     auto ended = active.ending == Ending::none ? ChildAccess::reap(state)
                                                : active.child.terminate(std::span<StopStep>{});
+    active.over = true;
     drain_streams(active);
     const bool alone = group != 0 && ::kill(-group, 0) != 0 && errno == ESRCH;
     for (OutputFile* file : {&active.out, &active.err}) {
@@ -461,8 +486,8 @@ struct Batch::State {
     }
     launches.push_back(std::move(active.launch));
     const auto elapsed = result ? result->usage.wall : result.error().elapsed;
-    if (options.timeout_percent > 0 && active.ending == Ending::none) note_run_time(elapsed);
-    const auto owner = vacate(active.job.slot);
+    const auto owner = vacate(active.job.slot);  // first: no timer may be set for this one again
+    if (options.timeout_percent > 0 && owner->ending == Ending::none) note_run_time(elapsed);
     // The next job runs while the books of this one are kept, unless they may say stop.
     if (options.halt.when == Halt::When::never) fill();
     settle(*owner, std::move(result));
@@ -548,6 +573,8 @@ struct Batch::State {
   /// Nothing more starts: what waits for another attempt ends with the failure it has.
   void stop_starting() {
     stopping = true;
+    if (postponed && postponed->last_failure) retries.push_front(std::move(*postponed));
+    postponed.reset();
     for (auto& waiting : std::exchange(retries, {})) {
       Active over{std::move(waiting.job), waiting.attempt - 1};
       settle(over, std::unexpected(std::move(*waiting.last_failure)));
@@ -564,7 +591,7 @@ struct Batch::State {
   void kill_all() {
     stop_starting();
     for (auto& active : slots) {
-      if (!active) continue;
+      if (!active || active->over) continue;
       auto& child = ChildAccess::state(active->child);
       if (active->ending == Ending::none) active->ending = Ending::cancelled;
       if (!active->tree) active->tree.emplace(child.pid, child.pidfd.get(), child.killable_group());
@@ -574,7 +601,7 @@ struct Batch::State {
 
   void signal_all(int signal) {
     for (auto& active : slots) {
-      if (!active) continue;
+      if (!active || active->over) continue;
       auto& state = ChildAccess::state(active->child);
       child::TreeStopper(state.pid, state.pidfd.get(), state.killable_group()).signal(signal);
     }
@@ -586,7 +613,8 @@ struct Batch::State {
   }
 
   [[nodiscard]] bool idle() const {
-    return running == 0 && retries.empty() && (stopping || (added.empty() && source_ended));
+    return running == 0 && retries.empty() && !postponed &&
+           (stopping || (added.empty() && source_ended));
   }
 
   BatchOptions options;
@@ -599,6 +627,7 @@ struct Batch::State {
 
   std::deque<Waiting> added;
   std::deque<Waiting> retries;
+  std::optional<Waiting> postponed{};
   std::uint64_t next_index = 0;
   bool source_ended = false;
   bool stopping = false;

@@ -124,6 +124,16 @@ Command& Command::nice(int increment) {
   return *this;
 }
 
+Command& Command::io_priority(int level) {
+  spec_.io_priority = level;
+  return *this;
+}
+
+Command& Command::oom_score(int adjustment) {
+  spec_.oom_score = adjustment;
+  return *this;
+}
+
 Command& Command::affinity(std::vector<int> cpus) {
   spec_.cpus = std::move(cpus);
   return *this;

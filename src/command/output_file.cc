@@ -66,9 +66,11 @@ Method first_method(int to, std::uint64_t size) {
   return Method::sendfile;
 }
 
-void wait_writable(int fd) {
+bool wait_writable(int fd, const std::function<bool()>& wait) {
+  if (wait) return wait();
   pollfd watched{fd, POLLOUT, 0};
   ::poll(&watched, 1, -1);
+  return true;
 }
 
 }  // namespace
@@ -98,7 +100,8 @@ std::uint64_t OutputFile::size() const noexcept {
   return static_cast<std::uint64_t>(file.st_size);
 }
 
-std::expected<std::uint64_t, Error> OutputFile::copy_to(int fd) const {
+std::expected<std::uint64_t, Error> OutputFile::copy_to(int fd,
+                                                        const std::function<bool()>& wait) const {
   const std::uint64_t size = this->size();
   if (size == 0) return 0;
   const os::NoSigpipe guard;
@@ -111,7 +114,9 @@ std::expected<std::uint64_t, Error> OutputFile::copy_to(int fd) const {
     if (moved == 0 && method == Method::read_write) break;  // it has been cut short meanwhile
     if (moved < 0 && errno == EINTR) continue;
     if (moved < 0 && errno == EAGAIN) {
-      wait_writable(fd);
+      if (!wait_writable(fd, wait)) {
+        return std::unexpected(Error{.kind = ErrorKind::cancelled, .stage = Stage::write});
+      }
     } else if (method != Method::read_write && (moved == 0 || is_refusal(errno))) {
       method = Method::read_write;
     } else {

@@ -295,6 +295,15 @@ Preparation::Status Preparation::prepare_surroundings(const CommandSpec& spec) {
   plan.umask = spec.umask.value_or(0);
   plan.set_nice = spec.nice.has_value();
   plan.nice = spec.nice.value_or(0);
+  if (spec.io_priority) {
+    constexpr int kBestEffort = 2 << 13;  // IOPRIO_CLASS_BE
+    plan.set_io_priority = true;
+    plan.io_priority = kBestEffort | *spec.io_priority;
+  }
+  if (spec.oom_score) {
+    oom_score_ = std::to_string(*spec.oom_score);
+    plan.oom_score = oom_score_.c_str();
+  }
   for (const auto& change : spec.limits) limits_.push_back({change.resource, change.limit});
   plan.limits = limits_.data();
   plan.limit_count = limits_.size();

@@ -79,6 +79,7 @@ class Preparation {
   std::vector<char*> envp_;
   std::vector<std::string> variables_;
   std::string environment_copy_;
+  std::string oom_score_;
   std::vector<std::string> paths_;
   std::vector<const char*> path_pointers_;
   std::vector<child::FdMapping> mappings_;

@@ -6,6 +6,8 @@
 #include "child/child_state.h"
 #include "child/guardian.h"
 #include "child/spawn.h"
+#include "command/words.h"
+#include "os/trace.h"
 
 namespace tine::command {
 
@@ -84,8 +86,11 @@ std::expected<Child, Error> after_clone(const CommandSpec& spec, const StartOpti
   }
   if (!made) {
     state->terminal.take_back();
-    return std::unexpected(explain(made.error(), spec, preparation));
+    Error error = explain(made.error(), spec, preparation);
+    if (os::tracing()) os::trace("start failed: " + error.to_string());
+    return std::unexpected(std::move(error));
   }
+  if (os::tracing()) os::trace("start " + std::to_string(made->pid) + ": " + quoted(spec.argv));
   state->pid = made->pid;
   state->pidfd = std::move(made->pidfd);
   state->group = preparation.plan.group != 0 ? preparation.plan.group : made->pid;

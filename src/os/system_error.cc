@@ -27,6 +27,7 @@ const char* action_of(Stage stage) {
     case Stage::resource_limit: return "cannot set a resource limit of";
     case Stage::affinity: return "cannot set the CPU affinity of";
     case Stage::nice: return "cannot set the priority of";
+    case Stage::oom_score: return "cannot set the OOM score of";
     case Stage::groups: return "cannot set the groups of";
     case Stage::gid: return "cannot set the group id of";
     case Stage::uid: return "cannot set the user id of";

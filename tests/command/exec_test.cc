@@ -103,7 +103,7 @@ TEST_F(FindProgramTest, RefusalsAreThoseOfALaunch) {
   EXPECT_EQ(find_program("").error().kind, ErrorKind::not_found);
   EXPECT_EQ(find_program("/tmp").error().kind, ErrorKind::is_directory);
   EXPECT_EQ(find_program(plain).error().kind, ErrorKind::not_executable);
-  for (const std::string name : {std::string("/tmp"), plain, std::string("/no/such")}) {
+  for (const std::string& name : {std::string("/tmp"), plain, std::string("/no/such")}) {
     EXPECT_EQ(find_program(name).error().to_string(), Command{name}.start().error().to_string());
   }
 }

@@ -57,6 +57,8 @@ struct CommandSpec {
 
   std::optional<mode_t> umask{};
   std::optional<int> nice{};
+  std::optional<int> io_priority{};
+  std::optional<int> oom_score{};
   std::vector<int> cpus{};
   std::vector<ResourceLimit> limits{};
   std::optional<uid_t> uid{};
