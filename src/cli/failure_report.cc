@@ -3,22 +3,18 @@
 
 #include <fmt/core.h>
 
-#include <algorithm>
+#include "report/printable.h"
 
 namespace tine::cli {
 
 namespace {
 
-/// Fits a line of a report; control characters of a hostile job do not reach the terminal.
-std::string one_line(std::string_view text, std::size_t width) {
-  std::string line(text.substr(0, width));
-  std::ranges::replace_if(
-      line, [](char c) { return static_cast<unsigned char>(c) < 32 || c == 127; }, ' ');
-  return text.size() > width ? line + "..." : line;
-}
+using report::printable;
 
 std::string how_it_ended(const Failure& failure) {
-  if (failure.cause == Cause::not_started && failure.error) return failure.error->to_string();
+  if (failure.cause == Cause::not_started && failure.error) {
+    return printable(failure.error->to_string(), 200);
+  }
   std::string text(to_string(failure.cause));
   const bool by_itself = failure.cause == Cause::exited || failure.cause == Cause::signaled;
   if (by_itself && failure.status) text = failure.status->to_string();
@@ -46,9 +42,9 @@ std::vector<std::string_view> last_lines(std::string_view text, std::size_t coun
 void FailureReport::add(std::uint64_t seq, const std::string& command, const Failure& failure) {
   ++count_;
   if (first_.size() == kShown) return;
-  Entry entry{seq, one_line(command, 90), how_it_ended(failure), {}};
+  Entry entry{seq, printable(command, 90), how_it_ended(failure), {}};
   for (const auto line : last_lines(failure.stderr_tail, 2)) {
-    entry.last_words += "      " + one_line(line, 100) + "\n";
+    entry.last_words += "      " + printable(line, 100) + "\n";
   }
   first_.push_back(std::move(entry));
 }

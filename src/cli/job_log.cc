@@ -58,7 +58,8 @@ std::expected<JobLog, Error> JobLog::open(const std::string& path, bool append) 
   log.path_ = path;
   constexpr mode_t kReadWriteAll = 0666;
   const int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_APPEND | (append ? 0 : O_TRUNC);
-  log.file_.reset(::open(path.c_str(), flags, kReadWriteAll));
+  log.file_.reset(path == "-" ? ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)
+                              : ::open(path.c_str(), flags, kReadWriteAll));
   if (!log.file_) {
     return std::unexpected(Error{.errno_value = errno, .stage = Stage::open, .subject = path});
   }

@@ -29,11 +29,12 @@ constexpr const char* kHelp =
 /// by a descriptor that may only be read.
 bool fill_stdio() {
   const bool stdout_closed = ::fcntl(STDOUT_FILENO, F_GETFD) < 0;
-  int fd;
-  do {
-    fd = ::open("/dev/null", stdout_closed && fd == STDIN_FILENO ? O_RDONLY : O_RDWR);
-  } while (fd >= 0 && fd <= STDERR_FILENO);
-  if (fd > STDERR_FILENO) ::close(fd);
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) >= 0) continue;
+    // Gets the lowest free number, which is this one.
+    [[maybe_unused]] const int opened =
+        ::open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY);
+  }
   return stdout_closed;
 }
 

@@ -17,6 +17,16 @@ Applied store(Value<T>&& value, U& member) {
 }
 
 // Applies an option that takes no value or any text.
+/// `\t` stands for a tab; an empty text is no tag.
+std::optional<std::string> tag_text(std::string_view given) {
+  if (given.empty()) return std::nullopt;
+  std::string text(given);
+  for (std::size_t at = 0; (at = text.find("\\t", at)) != std::string::npos; ++at) {
+    text.replace(at, 2, "\t");
+  }
+  return text;
+}
+
 #define TINE_SET(...)                                              \
   [](Options& o, [[maybe_unused]] std::string_view v) -> Applied { \
     __VA_ARGS__;                                                   \
@@ -174,7 +184,7 @@ constexpr OptionEntry kOutput[] = {
     {"tag", Argument::none, "", "Begin each line with the values of its job and a tab.",
      TINE_SET(o.tag = true)},
     {"tagstring tag-string", Argument::required, "TEXT",
-     "Begin each line with TEXT, replaced as in a command, and a tab.", TINE_SET(o.tag_string = v)},
+     "Begin each line with TEXT, replaced as in a command, and a tab.", TINE_SET(o.tag_string = tag_text(v))},
     {"v", Argument::none, "", "Print each command before its output; twice for more.",
      TINE_SET(++o.verbose)},
     {"silent", Argument::none, "", "Undo -v.", TINE_SET(o.verbose = 0)},

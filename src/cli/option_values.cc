@@ -235,7 +235,7 @@ Value<Halt> parse_halt(std::string_view text) {
   }
   std::size_t comma = text.find(',');
   std::string_view when = text.substr(0, comma);
-  if (comma == std::string_view::npos || (when != "now" && when != "soon")) {
+  if (comma == std::string_view::npos || (when != "now" && when != "soon" && when != "never")) {
     return refused(text, kHalt);
   }
   std::string_view rest = text.substr(comma + 1);
@@ -243,7 +243,7 @@ Value<Halt> parse_halt(std::string_view text) {
   halt.when = when == "now" ? Halt::When::now : Halt::When::soon;
   if (!why || !set_halt_amount(halt, rest)) return refused(text, kHalt);
   halt.why = *why;
-  return halt;
+  return when == "never" ? Halt{} : halt;
 }
 
 Value<Trim> parse_trim(std::string_view text) {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -75,6 +76,13 @@ std::string unique_mark() {
   return fmt::format("TINE_RUN={}.{}", ::getpid(), self ? self->start_ticks : 0);
 }
 
+/// It could not be started because there is no place for its output; the next ones can't either.
+bool is_refused_space(const Outcome& outcome) {
+  if (outcome.result || outcome.result.error().cause != Cause::not_started) return false;
+  const auto& error = outcome.result.error().error;
+  return error && error->subject.starts_with("a temporary file in ");
+}
+
 /// What is kept of a job from its start to its output.
 struct JobNotes {
   std::uint64_t seq = 0;
@@ -91,7 +99,8 @@ class Runner {
       : setting_(setting),
         options_(setting.command_line.options),
         runner_(std::move(runner)),
-        writer_(setting.stdout_closed, temporary_directory()),
+        writer_(setting.stdout_closed, temporary_directory(),
+                [this](int fd) { return wait_to_write(fd); }),
         progress_(Clock::now()),
         progress_line_(options_.bar || options_.eta || options_.progress) {}
 
@@ -124,12 +133,17 @@ class Runner {
   void say_halt(const JobNotes& notes, bool failed);
   void print(Outcome& outcome);
   void print_table_row(const Outcome& outcome, const JobNotes& notes);
-  void list_running() const;
+  void list_running();
+  void on_supervisor_death();
+  void on_shortage(const Error& refusal, std::size_t running);
+  bool wait_to_write(int fd);
+  void check_space(const Outcome& outcome);
+  [[nodiscard]] bool is_ending() const { return ended_by_signal_ != 0 || supervisor_died_; }
 
   // The end.
   int finish();
   [[nodiscard]] int exit_code() const;
-  void complain(const std::string& text) const;
+  void complain(const std::string& text);
   bool fail(const std::string& text);
 
   const RunSetting& setting_;
@@ -164,8 +178,9 @@ class Runner {
   bool broken_ = false;  ///< an error of our own: exit 255
 };
 
-void Runner::complain(const std::string& text) const {
-  fmt::print(stderr, "{}: {}\n", setting_.name, text);
+void Runner::complain(const std::string& text) {
+  progress_line_.hide();
+  writer_.say(setting_.name + ": " + text + "\n");
 }
 
 bool Runner::fail(const std::string& text) {
@@ -200,8 +215,11 @@ bool Runner::know_total() {
     const auto gathered = stream_->gather();
     if (!gathered) return fail(gathered.error());
     if (*gathered != Pull::would_block) continue;
-    pollfd watched[2] = {{stream_->wait_fd(), POLLIN, 0}, {signals_.get(), POLLIN, 0}};
-    ::poll(watched, 2, -1);
+    pollfd watched[3] = {{stream_->wait_fd(), POLLIN, 0},
+                         {signals_.get(), POLLIN, 0},
+                         {runner_.supervisor.get(), POLLIN, 0}};
+    ::poll(watched, 3, -1);
+    if (watched[2].revents != 0) return false;  // nothing has been started yet
     if (watched[1].revents != 0) break;  // Ctrl-C: the batch below will hear of it
   }
   if (const auto total = stream_->total()) progress_.set_total(*total);
@@ -251,7 +269,9 @@ bool Runner::prepare() {
   if (!signals_) return fail("cannot read signals");
   if (!open_stream() || !know_total() || !open_files()) return false;
   set_environment();
-  stdin_is_free_ = std::ranges::none_of(setting_.command_line.sources, [](const InputSource& s) {
+  // A terminal only: a loop such as `while read x; do parallel ...; done <list` keeps its list.
+  const bool terminal = ::isatty(STDIN_FILENO) == 1;
+  stdin_is_free_ = terminal && std::ranges::none_of(setting_.command_line.sources, [](const InputSource& s) {
     return s.kind == InputSource::Kind::file && s.path == "-";
   });
   return true;
@@ -286,6 +306,9 @@ BatchOptions Runner::batch_options() {
   if (options_.grouping == Grouping::none) batch.output = BatchOutput::inherit;
   batch.on_output = [this](const RunningJob& job, Piece piece) { on_lines(job, piece); };
   batch.on_end = [this](const Outcome& outcome) { on_end(outcome); };
+  batch.on_shortage = [this](const Error& refusal, std::size_t running) {
+    on_shortage(refusal, running);
+  };
   batch.tmpdir = temporary_directory();
   batch.kill_mark = mark_;
   return batch;
@@ -293,11 +316,7 @@ BatchOptions Runner::batch_options() {
 
 bool Runner::watch(Batch& batch) {
   auto signals = batch.watch(signals_.get(), [this] { on_signal(); });
-  auto supervisor = batch.watch(runner_.supervisor.get(), [this, &batch] {
-    batch.unwatch(runner_.supervisor.get());
-    supervisor_died_ = true;
-    batch.kill_all();
-  });
+  auto supervisor = batch.watch(runner_.supervisor.get(), [this] { on_supervisor_death(); });
   if (signals && supervisor) return true;
   return fail((signals ? supervisor : signals).error().to_string());
 }
@@ -316,7 +335,7 @@ bool Runner::print_instead(const JobLine& line) {
 
 Batch::Supply Runner::supply(Batch::Job& job) {
   for (;;) {
-    if (broken_ || writer_.failed()) return Batch::Supply::end;
+    if (broken_ || writer_.failed() || is_ending()) return Batch::Supply::end;
     const auto pulled = stream_->next(static_cast<int>(job.slot) + 1, line_);
     if (!pulled) {
       fail(pulled.error());
@@ -336,6 +355,7 @@ Batch::Supply Runner::supply(Batch::Job& job) {
   job.command = command_for(line_, job.slot);
   if (!redirect_to_files(job.command, line_, notes)) return Batch::Supply::end;
   announce(notes);
+  if (is_ending()) return Batch::Supply::end;  // heard of while stdout was full
   progress_.job_started();
   job.name = notes.line;
   notes_.insert_or_assign(line_.seq - 1, std::move(notes));
@@ -402,26 +422,33 @@ bool Runner::redirect_to_files(Command& command, const JobLine& line, JobNotes& 
 /// -v and -t of jobs whose output is not grouped: before it, as it comes at once.
 void Runner::announce(const JobNotes& notes) {
   if (options_.grouping == Grouping::job) return;
-  if (options_.verbose > 0) writer_.write(1, notes.line + "\n");
-  if (options_.verbose_on_stderr) writer_.write(2, notes.line + "\n");
+  const std::string text = notes.line + "\n";
+  const std::uint64_t index = notes.seq - 1;
+  const bool its_turn = !options_.keep_order || options_.grouping == Grouping::none ||
+                        index == next_in_order_;
+  for (const auto& [fd, wanted] : {std::pair{1, options_.verbose > 0}, {2, options_.verbose_on_stderr}}) {
+    if (!wanted) continue;
+    if (its_turn) {
+      writer_.write(fd, text);
+    } else {
+      writer_.hold(index, fd, text, std::nullopt);
+    }
+  }
 }
 
 // ---- What happens ----
 
-void Runner::list_running() const {
+void Runner::list_running() {
   for (const auto& job : batch_->running()) {
     const std::chrono::duration<double> since = std::chrono::system_clock::now() - job.started;
-    fmt::print(stderr, "{}: running {} (pid {}, {}): {}\n", setting_.name, job.index + 1, job.pid,
-               report::readable(since), *job.name);
+    complain(fmt::format("running {} (pid {}, {}): {}", job.index + 1, job.pid,
+                         report::readable(since), *job.name));
   }
 }
 
 void Runner::on_signal() {
   signalfd_siginfo info{};
   while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
-    // What the terminal sends to the whole group, the supervisor passes on as well: once is enough.
-    const bool by_terminal = info.ssi_code == SI_KERNEL;
-    if (by_terminal) continue;
     switch (info.ssi_signo) {
       case SIGHUP: batch_->stop_starting(); break;
       case SIGUSR1: list_running(); break;
@@ -431,7 +458,8 @@ void Runner::on_signal() {
         batch_->resume();
         break;
       default: {
-        // Again, later: no more patience. At once: the same one, by way of the supervisor.
+        // Again, later: no more patience. At once: the same one, sent to our whole group and so
+        // passed on by the supervisor as well.
         constexpr auto kSameOne = std::chrono::milliseconds(100);
         if (ended_by_signal_ != 0 && Clock::now() - signaled_at_ > kSameOne) {
           batch_->kill_all();
@@ -445,6 +473,52 @@ void Runner::on_signal() {
   }
 }
 
+void Runner::on_supervisor_death() {
+  batch_->unwatch(runner_.supervisor.get());
+  supervisor_died_ = true;
+  batch_->kill_all();
+}
+
+void Runner::on_shortage(const Error& refusal, std::size_t running) {
+  complain(fmt::format("only {} jobs at once from here on: {}", running, refusal.to_string()));
+}
+
+/// stdout or stderr is full: its reader pauses. Signals are heard all the same, and once the run is
+/// being ended nobody is waited for.
+bool Runner::wait_to_write(int fd) {
+  constexpr int kLastCallMs = 100;
+  for (;;) {
+    pollfd watched[3] = {{fd, POLLOUT, 0},
+                         {signals_.get(), POLLIN, 0},
+                         {runner_.supervisor.get(), POLLIN, 0}};
+    if (is_ending()) return ::poll(watched, 1, kLastCallMs) > 0;
+    ::poll(watched, 3, -1);
+    if (watched[0].revents != 0) return true;
+    if (batch_ == nullptr) return false;
+    if (watched[1].revents != 0) on_signal();
+    if (watched[2].revents != 0) on_supervisor_death();
+  }
+}
+
+/// Few programs say that their output did not fit, so a full disk would go by unseen: with little
+/// room left, some bytes are written to see.
+void Runner::check_space(const Outcome& outcome) {
+  const OutputFile& file = outcome.out.size() > 0 ? outcome.out : outcome.err;
+  struct statvfs room {};
+  if (broken_ || file.size() == 0 || ::fstatvfs(file.fd().get(), &room) != 0) return;
+  constexpr std::uint64_t kPlenty = 1 << 20;
+  if (room.f_blocks == 0 || std::uint64_t{room.f_bavail} * room.f_frsize >= kPlenty) return;
+  const auto trial = OutputFile::create(temporary_directory());
+  const std::string bytes(8192, '-');
+  if (trial && ::write(trial->fd().get(), bytes.data(), bytes.size()) ==
+                   static_cast<ssize_t>(bytes.size())) {
+    return;
+  }
+  fail("no space left in '" + temporary_directory() +
+       "' for the output of jobs, so it is incomplete: set TMPDIR or --tmpdir to another directory");
+  batch_->end_all();
+}
+
 void Runner::say_halt(const JobNotes& notes, bool failed) {
   if (options_.halt.when == Halt::When::never || batch_->halted()) return;
   const char* what = nullptr;
@@ -452,8 +526,7 @@ void Runner::say_halt(const JobNotes& notes, bool failed) {
   if (options_.halt.why == Halt::Why::success && !failed) what = "succeeded";
   if (options_.halt.why == Halt::Why::done) what = "finished";
   if (what == nullptr) return;
-  progress_line_.hide();
-  fmt::print(stderr, "{}: This job {}:\n{}\n", setting_.name, what, notes.line);
+  complain(fmt::format("This job {}:\n{}", what, notes.line));
 }
 
 void Runner::on_end(const Outcome& outcome) {
@@ -472,8 +545,12 @@ void Runner::on_end(const Outcome& outcome) {
       batch_->end_all();
     }
   }
+  check_space(outcome);
+  if (is_refused_space(outcome) && !broken_) {
+    broken_ = true;  // print() says why
+    batch_->end_all();
+  }
   if (!outcome.result && outcome.result.error().cause == Cause::timed_out) {
-    progress_line_.hide();
     complain("timed out: " + notes.line);
   }
   if (!ended_by_us) {
@@ -532,7 +609,7 @@ void Runner::print(Outcome& outcome) {
       writer_.write_file(1, outcome.out, tag);
       writer_.write_file(2, outcome.err, tag);
     }
-    if (options_.files && options_.results.empty()) writer_.write(1, notes.out_path + "\n");
+    if (options_.files && options_.results.empty()) writer_.write_lines(1, notes.out_path + "\n", tag);
     const bool not_started =
         !outcome.result && outcome.result.error().cause == Cause::not_started;
     if (not_started) writer_.write(2, setting_.name + ": " + outcome.result.error().to_string() + "\n");
@@ -560,17 +637,18 @@ int Runner::run() {
       }
     }
     if (writer_.failed() && !said) fail(writer_.failed()->to_string());
-    if (ended_by_signal_ != 0 || supervisor_died_) kill_marked(mark_);
+    if (is_ending()) kill_marked(mark_);
     halted_ = batch.halted();
+    batch_ = nullptr;
   }
   return finish();
 }
 
 int Runner::finish() {
   progress_line_.finish(progress_);
-  if (options_.summary) fmt::print(stderr, "{}", progress_.summary(Clock::now()));
+  if (options_.summary) writer_.say(progress_.summary(Clock::now()));
   if (!setting_.drop_in && !failures_.empty()) {
-    fmt::print(stderr, "{}", failures_.text(setting_.name, progress_.ended()));
+    writer_.say(failures_.text(setting_.name, progress_.ended()));
   }
   if (ended_by_signal_ == SIGINT) {
     // So that the supervisor, and the shell loop above it, see an interrupt.
@@ -588,7 +666,7 @@ int Runner::exit_code() const {
   const int counted = static_cast<int>(std::min<std::uint64_t>(failed_, kMostFailuresCounted));
   if (!halted_) return counted;
   if (options_.halt.why == Halt::Why::success) return 0;
-  if (options_.halt.why == Halt::Why::done) return counted;
+  if (options_.halt.why == Halt::Why::done && options_.halt.percent <= 0) return counted;
   if (options_.halt.percent > 0) {
     const double total = static_cast<double>(stream_->total().value_or(1));
     return static_cast<int>(std::ceil(static_cast<double>(failed_) * 100 / total));

@@ -488,8 +488,9 @@ struct Batch::State {
     const auto elapsed = result ? result->usage.wall : result.error().elapsed;
     const auto owner = vacate(active.job.slot);  // first: no timer may be set for this one again
     if (options.timeout_percent > 0 && owner->ending == Ending::none) note_run_time(elapsed);
-    // The next job runs while the books of this one are kept, unless they may say stop.
-    if (options.halt.when == Halt::When::never) fill();
+    // The next job runs while the books of this one are kept, unless they may say stop, or again.
+    const bool again = !result && owner->attempt <= options.retries;
+    if (options.halt.when == Halt::When::never && !again) fill();
     settle(*owner, std::move(result));
   }
 

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "report/printable.h"
+
 namespace tine::report {
 
 namespace {
@@ -16,10 +18,6 @@ std::string bar(double share, std::size_t width) {
   if (filled < width) text += '>';
   text.resize(width, ' ');
   return "[" + text + "]";
-}
-
-std::string shortened(const std::string& command, std::size_t width) {
-  return command.size() <= width ? command : command.substr(0, width - 3) + "...";
 }
 
 }  // namespace
@@ -89,7 +87,7 @@ std::string Progress::summary(Clock::time_point now) const {
   const char* label = "slowest";
   for (const auto& slow : slowest_) {
     text += fmt::format("{:<9} {:>7}  {}\n", label, readable(slow.elapsed),
-                        shortened(slow.command, 70));
+                        printable(slow.command, 70));
     label = "";
   }
   return text;

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+
+// What the signals that people send to a run do.
+
+#include <poll.h>
+#include <sys/ioctl.h>
+
+#include "cli/tine_run.h"
+
+namespace tine {
+namespace {
+
+using namespace test;
+
+class RunSignalsTest : public CleanProcessTest {
+ protected:
+  /// A job that tells its pid and then waits for the file `go`.
+  [[nodiscard]] std::string waiting_job() const {
+    return pids_.tell("job{}") + " until [ -e " + (directory_ / "go") + " ]; do sleep 0.01; done; echo {}";
+  }
+  void go() const { directory_.write("go", ""); }
+
+  TemporaryDirectory directory_;
+  Pids pids_{directory_};
+};
+
+TEST_F(RunSignalsTest, HangupLetsRunningJobsFinishAndStartsNoMore) {
+  auto run = start_alone(tine_run({"-j1", waiting_job(), ":::", "1", "2", "3"}).out(Redirect::pipe()));
+  pids_.of("job1");
+  ::kill(run.pid(), SIGHUP);
+  // The runner has taken it from the queue once it waits again without it.
+  ASSERT_TRUE(eventually([&] {
+    return read_text("/proc/" + std::to_string(runner_of(run.pid())) + "/status")
+                   .find("ShdPnd:\t0000000000000000") != std::string::npos &&
+           state_of(runner_of(run.pid())) == 'S' && state_of(run.pid()) == 'S';
+  }));
+  go();
+  EXPECT_EQ(read_to_end(run.out()).substr(0, 2), "1\n");
+  EXPECT_EQ(status_of(run).code(), 0);
+  EXPECT_FALSE(exists(directory_ / "job3"));
+}
+
+TEST_F(RunSignalsTest, UnderNohupAHangupChangesNothing) {
+  auto run = start_alone(Command{"/bin/sh", "-c", "trap '' HUP; exec \"$@\"", "sh", TINE_COMMAND,
+                                 "run", "-k", "-j1", waiting_job(), ":::", "1", "2"}
+                             .in(Redirect::null())
+                             .out(Redirect::pipe()));
+  pids_.of("job1");
+  ::kill(run.pid(), SIGHUP);
+  go();
+  EXPECT_EQ(read_to_end(run.out()), "1\n2\n");
+  EXPECT_EQ(status_of(run).code(), 0);
+}
+
+TEST_F(RunSignalsTest, User1ListsTheRunningJobs) {
+  auto run = start_alone(tine_run({waiting_job(), ":::", "1"}).out(Redirect::null()).err(Redirect::pipe()));
+  const pid_t job = pids_.of("job1");
+  ::kill(run.pid(), SIGUSR1);
+  const std::string line = read_line(run.err());
+  EXPECT_EQ(line.find("tine run: running 1 (pid " + std::to_string(job)), 0u) << line;
+  go();
+  EXPECT_EQ(status_of(run).code(), 0);
+}
+
+TEST_F(RunSignalsTest, TerminalStopStopsTheJobsAndContinueContinuesThem) {
+  auto run = start_alone(tine_run({waiting_job(), ":::", "1"}).out(Redirect::null()));
+  const pid_t job = pids_.of("job1");
+  const pid_t runner = runner_of(run.pid());
+  for (int round = 0; round < 2; ++round) {
+    ::kill(run.pid(), SIGTSTP);
+    for (const pid_t pid : {job, runner, run.pid()}) {
+      EXPECT_TRUE(eventually([&] { return state_of(pid) == 'T'; }));
+    }
+    ::kill(run.pid(), SIGCONT);
+    for (const pid_t pid : {job, runner, run.pid()}) {
+      EXPECT_TRUE(eventually([&] { return state_of(pid) != 'T'; }));
+    }
+  }
+  go();
+  EXPECT_EQ(status_of(run).code(), 0);
+}
+
+TEST_F(RunSignalsTest, StoppedRunDiesOfKillWithItsJobs) {
+  auto run = start_alone(tine_run({waiting_job(), ":::", "1"}).out(Redirect::null()));
+  const pid_t job = pids_.of("job1");
+  ::kill(run.pid(), SIGTSTP);
+  EXPECT_TRUE(eventually([&] { return state_of(run.pid()) == 'T'; }));
+  ::kill(-run.pid(), SIGKILL);
+  EXPECT_TRUE(eventually([&] { return !is_running(job); }));
+  status_of(run);
+}
+
+TEST_F(RunSignalsTest, PausedReaderKeepsNoSignalOut) {
+  for (const int signal : {SIGTERM, SIGINT}) {
+    const TemporaryDirectory directory;
+    Pids pids(directory);
+    auto run = start_alone(tine_run({"-j2", "if [ {} = 1 ]; then head -c 1000000 /dev/zero; else " +
+                                                pids.tell("job") + " exec sleep 600; fi",
+                                     ":::", "1", "2"})
+                               .out(Redirect::pipe())
+                               .err(Redirect::null()));
+    const pid_t job = pids.of("job");
+    ASSERT_TRUE(eventually([&] {
+      int waiting = 0;
+      return ::ioctl(run.out().get(), FIONREAD, &waiting) == 0 && waiting >= 65536;
+    }));
+    ::kill(run.pid(), signal);
+    const auto status = status_of(run);
+    EXPECT_EQ(signal == SIGINT ? status.signal().value_or(0) : status.code().value_or(0),
+              signal == SIGINT ? SIGINT : 255);
+    EXPECT_FALSE(is_running(job));
+  }
+}
+
+TEST_F(RunSignalsTest, PausedReaderKeepsTheDeathOfTheSupervisorNotOut) {
+  auto run = start_alone(tine_run({"-j2", "if [ {} = 1 ]; then head -c 1000000 /dev/zero; else " +
+                                              pids_.tell("job") + " exec sleep 600; fi",
+                                   ":::", "1", "2"})
+                             .out(Redirect::pipe())
+                             .err(Redirect::null()));
+  const pid_t job = pids_.of("job");
+  ASSERT_TRUE(eventually([&] {
+    int waiting = 0;
+    return ::ioctl(run.out().get(), FIONREAD, &waiting) == 0 && waiting >= 65536;
+  }));
+  ::kill(run.pid(), SIGKILL);
+  EXPECT_TRUE(eventually([&] { return !is_running(job); }));
+  status_of(run);
+}
+
+TEST_F(RunSignalsTest, ReaderThatComesBackGetsEverything) {
+  auto run = start_alone(tine_run({"-k", "-j2", "head -c 1000000 /dev/zero; : {}", ":::", "1", "2"})
+                             .out(Redirect::pipe()));
+  ASSERT_TRUE(eventually([&] {
+    int waiting = 0;
+    return ::ioctl(run.out().get(), FIONREAD, &waiting) == 0 && waiting >= 65536;
+  }));
+  EXPECT_EQ(read_to_end(run.out()).size(), 2000000u);
+  EXPECT_EQ(status_of(run).code(), 0);
+}
+
+TEST_F(RunSignalsTest, ControlCAtATerminalEndsTheJobsAndTheShellSeesAnInterrupt) {
+  auto run = start_alone(tine_run({"-a", directory_.write("in", "1\n"), waiting_job()})
+                             .in(Redirect::pseudo_terminal())
+                             .out(Redirect::pseudo_terminal())
+                             .err(Redirect::pseudo_terminal()));
+  const pid_t job = pids_.of("job1");
+  ASSERT_EQ(::write(run.in().get(), "\x03", 1), 1);
+  EXPECT_EQ(status_of(run).signal(), SIGINT);
+  EXPECT_TRUE(eventually([&] { return !is_running(job); }));
+}
+
+TEST_F(RunSignalsTest, ControlCIsHeardWhileTheTerminalIsFull) {
+  auto run = start_alone(tine_run({"-j2", "if [ {} = 1 ]; then yes | head -c 1000000; else " +
+                                              pids_.tell("job") + " exec sleep 600; fi",
+                                   ":::", "1", "2"})
+                             .in(Redirect::pseudo_terminal())
+                             .out(Redirect::pseudo_terminal())
+                             .err(Redirect::null()));
+  const pid_t job = pids_.of("job");
+  pollfd some{run.in().get(), POLLIN, 0};
+  ASSERT_EQ(::poll(&some, 1, 10000), 1);
+  ASSERT_EQ(::write(run.in().get(), "\x03", 1), 1);
+  EXPECT_EQ(status_of(run).signal(), SIGINT);
+  EXPECT_TRUE(eventually([&] { return !is_running(job); }));
+}
+
+}  // namespace
+}  // namespace tine
