@@ -11,7 +11,7 @@ target_include_directories(tine_guardian PRIVATE "${PROJECT_SOURCE_DIR}/src")
 target_compile_options(tine_guardian PRIVATE -Wall -Wextra -O2 -g0 -ffreestanding -fno-exceptions
   -fno-rtti -fno-stack-protector -fno-asynchronous-unwind-tables -fno-sanitize=all
   -fno-threadsafe-statics -fno-pic -fno-profile-arcs -fno-test-coverage -U_FORTIFY_SOURCE)
-target_link_options(tine_guardian PRIVATE -static -nostdlib -no-pie -fno-sanitize=all -s
+target_link_options(tine_guardian PRIVATE -static -nostdlib -fno-sanitize=all -s
   -Wl,--build-id=none)
 
 set(TINE_GUARDIAN_IMAGE "${PROJECT_SOURCE_DIR}/src/child/guardian_image.S")

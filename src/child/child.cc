@@ -135,7 +135,10 @@ std::expected<Finished, Error> detail::ChildAccess::reap(ChildState& state) {
   state.terminal.take_back();
   state.terminal = {};
   state.seat.release();
-  state.pidfd.reset();
+  {
+    const std::lock_guard lock(state.sending);
+    state.pidfd.reset();
+  }
   if (result) state.finished = *result;
   if (os::tracing()) {
     os::trace("end " + std::to_string(state.pid) + ": " +
@@ -186,6 +189,7 @@ Fd& Child::pipe(int number) noexcept {
 
 std::expected<void, Error> Child::send(Signal sig) const noexcept {
   if (auto ready = usable(state_.get()); !ready) return ready;
+  const std::lock_guard lock(state_->sending);
   if (!state_->pidfd) return os::failed(Stage::send, ESRCH, subject_of(*state_));
   const int error = os::send_signal(state_->pidfd.get(), static_cast<int>(sig));
   if (error != 0) return os::failed(Stage::send, error, subject_of(*state_));

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <mutex>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -52,6 +53,9 @@ struct ChildState {
 
   pid_t pid = 0;
   Fd pidfd{};
+  /// Held to send and to close: a send() beside a wait() of another thread must not find a pidfd
+  /// whose number has become another process's.
+  std::mutex sending{};
   pid_t owner = 0;  ///< the process that made it: the handle is inert in all others
   child::GuardianSeat seat{};
   child::GroupRole role = child::GroupRole::own;

@@ -16,7 +16,6 @@ Applied store(Value<T>&& value, U& member) {
   return {};
 }
 
-// Applies an option that takes no value or any text.
 /// `\t` stands for a tab; an empty text is no tag.
 std::optional<std::string> tag_text(std::string_view given) {
   if (given.empty()) return std::nullopt;
@@ -27,6 +26,7 @@ std::optional<std::string> tag_text(std::string_view given) {
   return text;
 }
 
+// Applies an option that takes no value or any text.
 #define TINE_SET(...)                                              \
   [](Options& o, [[maybe_unused]] std::string_view v) -> Applied { \
     __VA_ARGS__;                                                   \

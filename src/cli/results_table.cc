@@ -25,7 +25,8 @@ std::expected<ResultsTable, Error> ResultsTable::open(const std::string& name) {
 
 void ResultsTable::append(std::string& row, std::string_view cell) const {
   if (!row.empty() && row.back() != '\n') row += separator_;
-  const bool plain = cell.find_first_of(" \"\n\r\t,;") == std::string_view::npos;
+  const bool plain = cell.find_first_of(separator_ == ',' ? " \"\n\r\t,;" : " \"\n\r\t") ==
+                     std::string_view::npos;
   if (plain) {
     row += cell;
     return;

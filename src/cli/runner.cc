@@ -54,12 +54,33 @@ StopSequence stop_sequence(const std::vector<TermStep>& given) {
   return steps;
 }
 
-std::string shell_of_user() {
-  for (const char* name : {"PARALLEL_SHELL", "SHELL"}) {
-    const char* shell = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): one thread
-    if (shell != nullptr && *shell != '\0') return shell;
+/// The nearest ancestor that is a shell: whoever wrote the command had that one in mind, and its
+/// exported functions are for it alone.
+std::optional<std::string> shell_above() {
+  static constexpr std::string_view kShells[] = {"ash",  "bash",  "dash",  "ksh", "ksh93", "lksh",
+                                                 "mksh", "pdksh", "rbash", "sh",  "yash",  "zsh"};
+  const auto chain = ancestors(::getppid());
+  if (!chain) return std::nullopt;
+  for (const auto& process : *chain) {
+    const auto line = command_line(process.pid);
+    if (!line) continue;
+    std::string name = fs::path(line->substr(0, line->find(' '))).filename();
+    if (name.starts_with('-')) name.erase(0, 1);  // a login shell
+    if (std::ranges::find(kShells, name) == std::end(kShells)) continue;
+    const auto path = find_program(name);
+    if (path) return path->native();
   }
-  return "/bin/sh";
+  return std::nullopt;
+}
+
+std::string shell_of_user() {
+  const auto variable = [](const char* name) -> std::optional<std::string> {
+    const char* shell = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): one thread
+    return shell != nullptr && *shell != '\0' ? std::optional<std::string>(shell) : std::nullopt;
+  };
+  if (auto wanted = variable("PARALLEL_SHELL")) return *wanted;
+  if (auto above = shell_above()) return *above;
+  return variable("SHELL").value_or("/bin/sh");
 }
 
 /// A script without a #! line is one that only a shell would run.
@@ -555,7 +576,8 @@ void Runner::on_end(const Outcome& outcome) {
   }
   if (!ended_by_us) {
     failed_ += exit.failed() ? 1 : 0;
-    if (exit.failed() && !halt_exit_) halt_exit_ = exit.shell_code();
+    const bool counts = exit.failed() || options_.halt.why == Halt::Why::done;
+    if (counts && !halt_exit_) halt_exit_ = exit.shell_code();
     say_halt(notes, exit.failed());
     if (!outcome.result) failures_.add(notes.seq, notes.line, outcome.result.error());
   }
@@ -609,7 +631,7 @@ void Runner::print(Outcome& outcome) {
       writer_.write_file(1, outcome.out, tag);
       writer_.write_file(2, outcome.err, tag);
     }
-    if (options_.files && options_.results.empty()) writer_.write_lines(1, notes.out_path + "\n", tag);
+    if (options_.files && !notes.out_path.empty()) writer_.write_lines(1, notes.out_path + "\n", tag);
     const bool not_started =
         !outcome.result && outcome.result.error().cause == Cause::not_started;
     if (not_started) writer_.write(2, setting_.name + ": " + outcome.result.error().to_string() + "\n");
@@ -664,14 +686,15 @@ int Runner::finish() {
 int Runner::exit_code() const {
   if (broken_ || ended_by_signal_ != 0 || supervisor_died_) return kUsageError;
   const int counted = static_cast<int>(std::min<std::uint64_t>(failed_, kMostFailuresCounted));
-  if (!halted_) return counted;
+  const double percent = options_.halt.percent;
+  const auto total = static_cast<double>(std::max<std::uint64_t>(1, stream_->total().value_or(1)));
+  const auto share = static_cast<int>(std::ceil(static_cast<double>(failed_) * 100 / total));
+  if (!halted_) return percent > 0 ? share : counted;
   if (options_.halt.why == Halt::Why::success) return 0;
-  if (options_.halt.why == Halt::Why::done && options_.halt.percent <= 0) return counted;
-  if (options_.halt.percent > 0) {
-    const double total = static_cast<double>(stream_->total().value_or(1));
-    return static_cast<int>(std::ceil(static_cast<double>(failed_) * 100 / total));
-  }
-  return options_.halt.count <= 1 ? halt_exit_.value_or(counted) : counted;
+  // One job that says stop speaks for the whole run, also where a share comes to one.
+  const bool one = percent > 0 ? total * (percent / 100) == 1 : options_.halt.count <= 1;
+  if (one) return halt_exit_.value_or(counted);
+  return percent > 0 ? share : counted;
 }
 
 }  // namespace

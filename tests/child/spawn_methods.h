@@ -14,6 +14,12 @@ class SpawnMethodsTest : public CleanProcessTest,
                          public ::testing::WithParamInterface<child::SpawnMethod> {
  protected:
   void SetUp() override {
+#ifdef __SANITIZE_THREAD__
+    if (GetParam() == child::SpawnMethod::clone_vfork) {
+      CleanProcessTest::SetUp();
+      GTEST_SKIP() << "ThreadSanitizer takes libc's clone for a fork";
+    }
+#endif
     child::set_spawn_method(GetParam());  // before the guardian starts: it too is made this way
     CleanProcessTest::SetUp();
   }

@@ -24,7 +24,7 @@ inline Command tine_run(std::vector<std::string> words) {
   all.insert(all.end(), std::make_move_iterator(words.begin()), std::make_move_iterator(words.end()));
   return Command::of(std::move(all))
       .env_remove("PARALLEL")
-      .env("SHELL", "/bin/sh")
+      .env("PARALLEL_SHELL", "/bin/sh")
       .in(Redirect::null())
       .timeout(std::chrono::minutes(1));
 }

@@ -16,6 +16,12 @@
 #include "tine/command.h"
 #include "tine/process.h"
 
+#ifdef __SANITIZE_THREAD__
+/// Memory that the table of processes gets and gives back by raw system calls, which TSan does not
+/// see: the same addresses in two threads are two mappings.
+extern "C" const char* __tsan_default_suppressions() { return "race:process_table.h\n"; }
+#endif
+
 namespace tine::test {
 
 namespace fs = std::filesystem;
