@@ -4,6 +4,7 @@
 
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 
 #include "cli/tine_run.h"
 
@@ -63,7 +64,11 @@ TEST_F(RunSignalsTest, User1ListsTheRunningJobs) {
 }
 
 TEST_F(RunSignalsTest, TerminalStopStopsTheJobsAndContinueContinuesThem) {
-  auto run = start_alone(tine_run({waiting_job(), ":::", "1"}).out(Redirect::null()));
+  // A job that does not fork: beside a stopped vfork child its parent is not stopped but waits.
+  const std::string pipe = directory_ / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  auto run = start_alone(
+      tine_run({pids_.tell("job{}") + " read line <" + pipe, ":::", "1"}).out(Redirect::null()));
   const pid_t job = pids_.of("job1");
   const pid_t runner = runner_of(run.pid());
   for (int round = 0; round < 2; ++round) {
@@ -76,7 +81,8 @@ TEST_F(RunSignalsTest, TerminalStopStopsTheJobsAndContinueContinuesThem) {
       EXPECT_TRUE(eventually([&] { return state_of(pid) != 'T'; }));
     }
   }
-  go();
+  Fd writer{::open(pipe.c_str(), O_WRONLY | O_CLOEXEC)};
+  ASSERT_EQ(::write(writer.get(), "go\n", 3), 3);
   EXPECT_EQ(status_of(run).code(), 0);
 }
 
