@@ -13,18 +13,13 @@ namespace {
 /// What a program decides on: the cause, and for not_started the kind of the error.
 std::string advice(const tine::Failure& failure) {
   switch (failure.cause) {
-    case tine::Cause::exited:
-      return "it chose code " + std::to_string(*failure.status->code());
-    case tine::Cause::signaled:
-      return "it died: " + failure.status->to_string();
-    case tine::Cause::timed_out:
-      return "give it more time";
-    case tine::Cause::cancelled:
-      return "somebody stopped it";
+    case tine::Cause::exited: return "it chose code " + std::to_string(*failure.status->code());
+    case tine::Cause::signaled: return "it died: " + failure.status->to_string();
+    case tine::Cause::timed_out: return "give it more time";
+    case tine::Cause::cancelled: return "somebody stopped it";
     case tine::Cause::not_started:
       return failure.error->kind == tine::ErrorKind::not_found ? "install it" : "look at the error";
-    default:
-      return "see the text";
+    default: return "see the text";
   }
 }
 

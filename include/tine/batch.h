@@ -84,8 +84,8 @@ struct BatchOptions {
   /// their turn.
   std::function<void(const Outcome&)> on_end{};
   std::filesystem::path tmpdir{};  ///< empty: $TMPDIR, else /tmp
-  /// Called when the system refuses one more process or descriptor while others run: from then on no
-  /// more than those run at once, and the refused job waits for its turn.
+  /// Called when the system refuses one more process or descriptor while others run: from then on
+  /// no more than those run at once, and the refused job waits for its turn.
   std::function<void(const Error& refusal, std::size_t running)> on_shortage{};
   /// `NAME=value`, set in every job's environment: whatever still carries it when this process is
   /// killed is ended too, also what left its group, its session and its parent.
@@ -113,6 +113,10 @@ class OutputFile {
 
  private:
   friend class Batch;
+  /// Another open file for the job, so that the kernel can tell when nobody has it any more.
+  [[nodiscard]] Fd open_for_job() const;
+  [[nodiscard]] bool is_ours_alone() const noexcept;
+
   Fd file_;
   std::optional<std::uint64_t> final_size_{};  ///< once its job has ended, and left nobody behind
   bool exclusive_ = true;  ///< no survivor of its job may still be writing to it

@@ -4,8 +4,9 @@
 /// Programs: a Command says what to run and how; run, read, capture and start do it.
 ///
 ///     auto head = tine::read({"git", "rev-parse", "HEAD"});     // Result<string>, no shell
-///     auto out = tine::Command{"sim", "a.cfg"}.dir("/data").env("SEED", "7").timeout(30s).capture();
-///     auto n = tine::Command::shell("ls | wc -l").read();       // a shell only by this name
+///     auto out = tine::Command{"sim", "a.cfg"}.dir("/data").env("SEED",
+///     "7").timeout(30s).capture(); auto n = tine::Command::shell("ls | wc -l").read();       // a
+///     shell only by this name
 ///
 /// A Command is a value: copy it, change the copy, run either as often as you like.
 /// Errors: an exit code other than 0 and a death by signal are Failures, unless unchecked().
@@ -35,13 +36,13 @@ namespace tine {
 
 /// One word of a command line: text, a path or a whole number.
 struct Arg {
-  Arg(const char* word) : text(word) {}                              // NOLINT
-  Arg(std::string word) : text(std::move(word)) {}                   // NOLINT
-  Arg(std::string_view word) : text(word) {}                         // NOLINT
-  Arg(const std::filesystem::path& path) : text(path.native()) {}    // NOLINT
+  Arg(const char* word) : text(word) {}                            // NOLINT
+  Arg(std::string word) : text(std::move(word)) {}                 // NOLINT
+  Arg(std::string_view word) : text(word) {}                       // NOLINT
+  Arg(const std::filesystem::path& path) : text(path.native()) {}  // NOLINT
   template <std::integral T>
     requires(!std::same_as<T, bool> && !std::same_as<T, char>)
-  Arg(T number) : text(std::to_string(number)) {}                    // NOLINT
+  Arg(T number) : text(std::to_string(number)) {}  // NOLINT
 
   std::string text;
 };

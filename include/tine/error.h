@@ -81,10 +81,10 @@ enum class Stage : std::uint8_t {
 /// The environment failed.
 struct Error {
   ErrorKind kind = ErrorKind::system;
-  int errno_value = 0;      ///< 0 where no system call was refused
+  int errno_value = 0;  ///< 0 where no system call was refused
   Stage stage = Stage::prepare;
-  std::string subject{};    ///< the program, path, pid or fd that it was about
-  std::string hint{};       ///< what more is known: sizes, limits, the missing interpreter
+  std::string subject{};  ///< the program, path, pid or fd that it was about
+  std::string hint{};     ///< what more is known: sizes, limits, the missing interpreter
 
   /// `cannot execute 'gcc': No such file or directory`.
   [[nodiscard]] std::string to_string() const;
@@ -93,14 +93,14 @@ struct Error {
 /// Why work has no result.
 enum class Cause : std::uint8_t {
   threw,
-  exited,         ///< exited with a code other than 0
-  signaled,       ///< killed by a signal that was not ours
-  timed_out,      ///< killed by us: its time was up
+  exited,     ///< exited with a code other than 0
+  signaled,   ///< killed by a signal that was not ours
+  timed_out,  ///< killed by us: its time was up
   out_of_memory,
-  cancelled,      ///< killed by us: it was cancelled
-  lost,           ///< ended, but nobody can say how
+  cancelled,  ///< killed by us: it was cancelled
+  lost,       ///< ended, but nobody can say how
   undecodable,
-  not_started,    ///< could not be started: see `error`
+  not_started,  ///< could not be started: see `error`
 };
 
 [[nodiscard]] std::string_view to_string(Cause cause) noexcept;
@@ -136,8 +136,8 @@ struct Failure {
   std::string type{};                  ///< of the exception
   std::string message{};               ///< of the exception
   std::string backtrace{};
-  std::string output{};                ///< stdout captured so far
-  std::string stderr_tail{};           ///< the last of what it wrote to stderr
+  std::string output{};       ///< stdout captured so far
+  std::string stderr_tail{};  ///< the last of what it wrote to stderr
   Usage usage{};
   int attempts = 1;
   std::chrono::nanoseconds elapsed{};

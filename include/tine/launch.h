@@ -31,13 +31,13 @@ namespace tine {
 enum class ThreadPolicy : unsigned char { refuse, allow };
 
 struct LaunchOptions {
-  std::chrono::nanoseconds timeout{0};         ///< 0: none; after it TERM, grace, KILL to the tree
+  std::chrono::nanoseconds timeout{0};  ///< 0: none; after it TERM, grace, KILL to the tree
   std::chrono::milliseconds grace{2000};
-  std::string name{};                          ///< shown by ps, at most 15 characters
+  std::string name{};  ///< shown by ps, at most 15 characters
   ThreadPolicy threads = ThreadPolicy::refuse;
-  bool inherit_stdin = false;                  ///< false: stdin is /dev/null
-  bool leave_descendants = false;              ///< false: its own children die with it
-  bool detach = false;                         ///< true: outlives this process; see Command::detach
+  bool inherit_stdin = false;      ///< false: stdin is /dev/null
+  bool leave_descendants = false;  ///< false: its own children die with it
+  bool detach = false;             ///< true: outlives this process; see Command::detach
 };
 
 namespace detail {

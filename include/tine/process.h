@@ -8,8 +8,8 @@
 #include <sys/types.h>
 
 #include <chrono>
-#include <cstdint>
 #include <cstddef>
+#include <cstdint>
 #include <expected>
 #include <string>
 #include <string_view>
@@ -24,14 +24,14 @@ struct ProcessInfo {
   pid_t parent = 0;
   pid_t group = 0;
   pid_t session = 0;
-  char state = '?';  ///< R running, S sleeping, D uninterruptible, T stopped, t traced, Z zombie
-  std::string name{};                        ///< the kernel's, at most 15 characters
-  std::chrono::microseconds user{};          ///< CPU time; resolution is one tick, mostly 10 ms
+  char state = '?';    ///< R running, S sleeping, D uninterruptible, T stopped, t traced, Z zombie
+  std::string name{};  ///< the kernel's, at most 15 characters
+  std::chrono::microseconds user{};  ///< CPU time; resolution is one tick, mostly 10 ms
   std::chrono::microseconds sys{};
-  std::uint64_t resident = 0;                ///< bytes
-  std::uint64_t virtual_size = 0;            ///< bytes
+  std::uint64_t resident = 0;      ///< bytes
+  std::uint64_t virtual_size = 0;  ///< bytes
   int threads = 0;
-  std::uint64_t start_ticks = 0;             ///< since boot; with the pid it names a process for ever
+  std::uint64_t start_ticks = 0;  ///< since boot; with the pid it names a process for ever
 };
 
 /// Errors: no_such_process; not_permitted or system when /proc is missing or hides it.
@@ -52,8 +52,8 @@ struct ProcessInfo {
 /// v2, the tightest on the way to the root), at least 1.
 [[nodiscard]] unsigned usable_cpus();
 
-/// Kills (SIGKILL) every process whose environment holds `mark`, a `NAME=value`, but not the caller,
-/// and says how many: also those that left their group, their session and their parent.
+/// Kills (SIGKILL) every process whose environment holds `mark`, a `NAME=value`, but not the
+/// caller, and says how many: also those that left their group, their session and their parent.
 /// Requires: `mark` is unique to what shall end. Source: proc(5), /proc/PID/environ
 std::size_t kill_marked(std::string_view mark);
 

@@ -10,7 +10,8 @@
 ///     if (!head) std::cerr << head.error().to_string() << '\n';
 ///
 ///     // Where it runs, with what, for how long; what it wrote, what it used.
-///     auto out = tine::Command{"sim", "a.cfg"}.dir("/data").env("SEED", "7").timeout(30s).capture();
+///     auto out = tine::Command{"sim", "a.cfg"}.dir("/data").env("SEED",
+///     "7").timeout(30s).capture();
 ///
 ///     // Lines as they arrive, in bounded memory.
 ///     tine::Command{"journalctl", "-f"}.each_line([](tine::Piece line) { return handle(line); });

@@ -72,7 +72,7 @@ SpawnReport set_session_and_group(const SpawnPlan& plan) noexcept {
 
 /// Not an error then: the child gets /dev/null in its place.
 bool may_be_missing(const FdMapping& mapping) noexcept {
-  return mapping.origin != FdOrigin::ours && mapping.target <= 2;
+  return mapping.origin == FdOrigin::inherited && mapping.target <= 2;
 }
 
 /// Takes sources out of the way of targets, so that mappings may overlap in any manner, such as a
@@ -133,7 +133,8 @@ SpawnReport place_descriptors(const SpawnPlan& plan) noexcept {
   if (auto report = move_sources_above_targets(plan); report.errno_value != 0) return report;
   for (std::size_t i = 0; i < plan.mapping_count; ++i) {
     const FdMapping& mapping = plan.mappings[i];
-    const bool untouched = mapping.origin == FdOrigin::inherited && mapping.source == mapping.target;
+    const bool untouched = mapping.origin == FdOrigin::inherited &&
+                           mapping.source == mapping.target && mapping.target <= 2;
     long r = untouched ? 0 : place(mapping);
     if (!raw_failed(r) && mapping.origin != FdOrigin::ours && mapping.target <= 2) {
       r = make_blocking(mapping.target);
@@ -165,8 +166,7 @@ SpawnReport set_surroundings(const SpawnPlan& plan) noexcept {
   if (plan.set_umask) raw_syscall(SYS_umask, plan.umask);
   for (std::size_t i = 0; i < plan.limit_count; ++i) {
     const LimitChange& change = plan.limits[i];
-    const long r =
-        raw_syscall(SYS_prlimit64, 0, change.resource, as_word(&change.limit), 0);
+    const long r = raw_syscall(SYS_prlimit64, 0, change.resource, as_word(&change.limit), 0);
     if (raw_failed(r)) {
       return failure(Stage::resource_limit, r, static_cast<std::uint32_t>(change.resource));
     }
@@ -197,8 +197,8 @@ SpawnReport set_surroundings(const SpawnPlan& plan) noexcept {
 
 SpawnReport set_identity(const SpawnPlan& plan) noexcept {
   if (plan.set_groups) {
-    const long r = raw_syscall(SYS_setgroups, static_cast<long>(plan.group_count),
-                               as_word(plan.groups));
+    const long r =
+        raw_syscall(SYS_setgroups, static_cast<long>(plan.group_count), as_word(plan.groups));
     if (raw_failed(r)) return failure(Stage::groups, r);
   }
   if (plan.set_gid) {

@@ -75,8 +75,7 @@ enum class Ended : unsigned char { yes, no, cancelled };
 Ended wait_for_end(ChildState& state, os::Deadline limit, const CancelToken& token) {
   if (!limit && !state.deadline && token.fd() < 0 && !state.detached) {
     // Nothing else to wait for: cheaper than poll. An error is met again, and told, by the reaping.
-    [[maybe_unused]] const auto seen =
-        os::wait_pidfd(state.pidfd.get(), os::Reap::keep, true);
+    [[maybe_unused]] const auto seen = os::wait_pidfd(state.pidfd.get(), os::Reap::keep, true);
     return Ended::yes;
   }
   for (;;) {
@@ -142,9 +141,9 @@ std::expected<Finished, Error> detail::ChildAccess::reap(ChildState& state) {
   if (result) state.finished = *result;
   if (os::tracing()) {
     os::trace("end " + std::to_string(state.pid) + ": " +
-              (result ? result->status.to_string() + " after " +
-                            os::duration_text(result->usage.wall)
-                      : result.error().to_string()));
+              (result
+                   ? result->status.to_string() + " after " + os::duration_text(result->usage.wall)
+                   : result.error().to_string()));
   }
   return result;
 }
@@ -220,7 +219,7 @@ std::expected<std::optional<Finished>, Error> Child::wait_for(std::chrono::nanos
   if (!state_->pidfd) return refuse(state_.get(), ErrorKind::reaped_elsewhere, ECHILD);
   const bool for_ever = limit == std::chrono::nanoseconds::max();
   if (state_->terminal && for_ever && token.fd() < 0) wait_in_foreground(*state_);
-  const os::Deadline until = for_ever ? os::Deadline{} : Clock::now() + limit;
+  const os::Deadline until = for_ever ? os::Deadline{} : os::deadline_after(limit);
   switch (wait_for_end(*state_, until, token)) {
     case Ended::cancelled: return refuse(state_.get(), ErrorKind::cancelled);
     case Ended::yes: break;

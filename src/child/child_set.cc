@@ -106,7 +106,7 @@ std::expected<std::optional<Child>, Error> ChildSet::next_for(std::chrono::nanos
                                                               const CancelToken& token) {
   if (state_->by_fd.empty()) return std::nullopt;
   const bool for_ever = limit == std::chrono::nanoseconds::max();
-  const int fd = state_->next_ended(for_ever ? os::Deadline{} : Clock::now() + limit, token);
+  const int fd = state_->next_ended(for_ever ? os::Deadline{} : os::deadline_after(limit), token);
   if (fd < 0 && token.cancelled()) return wait_error(ErrorKind::cancelled, "a set of children");
   if (fd < 0) return Child{};
   auto node = state_->by_fd.extract(fd);

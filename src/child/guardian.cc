@@ -37,6 +37,9 @@ namespace {
 
 std::unexpected<Error> no_guardian(int errno_value, std::string hint) {
   auto error = os::make_error(Stage::guardian, errno_value);
+  if (error.kind == ErrorKind::system || error.kind == ErrorKind::not_permitted) {
+    error.kind = ErrorKind::guardian;
+  }
   error.hint = std::move(hint) + (error.hint.empty() ? "" : "; " + error.hint);
   return std::unexpected(std::move(error));
 }
@@ -52,8 +55,8 @@ Fd image_in_file() {
   std::string path = std::string(dir != nullptr && *dir != '\0' ? dir : "/tmp") + "/tineXXXXXX";
   Fd writer = os::above_stdio(Fd{::mkostemp(path.data(), O_CLOEXEC)});
   if (!writer) return {};
-  const bool written = os::write_all(writer.get(), image()) == 0 &&
-                       ::fchmod(writer.get(), S_IRUSR | S_IXUSR) == 0;
+  const bool written =
+      os::write_all(writer.get(), image()) == 0 && ::fchmod(writer.get(), S_IRUSR | S_IXUSR) == 0;
   writer.reset();  // a file that is open for writing cannot be executed
   Fd reader = written ? os::above_stdio(Fd{::open(path.c_str(), O_RDONLY | O_CLOEXEC)}) : Fd{};
   ::unlink(path.c_str());
@@ -109,8 +112,8 @@ std::expected<void, Error> GuardianHost::prepare() {
   if (!host_) return no_guardian(errno, "pidfd_open of this process failed (Linux before 5.3?)");
   wake_ = os::above_stdio(Fd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)});
   if (!wake_) return no_guardian(errno, "no eventfd");
-  void* at = ::mmap(nullptr, sizeof(GuardianTable), PROT_READ | PROT_WRITE, MAP_SHARED,
-                    memory_.get(), 0);
+  void* at =
+      ::mmap(nullptr, sizeof(GuardianTable), PROT_READ | PROT_WRITE, MAP_SHARED, memory_.get(), 0);
   if (at == MAP_FAILED) return no_guardian(errno, "cannot map its table");
   // The file is all zero, which is what a fresh table holds: constructing it would touch 1 MiB.
   table_ = static_cast<GuardianTable*>(at);
@@ -152,6 +155,11 @@ std::expected<void, SpawnReport> GuardianHost::execute(const Fd& image, const Fd
   plan.new_session = true;
   plan.cwd = "/";
   table_->life.store(0, std::memory_order_release);
+  // The last one may have died while it held a lock.
+  for (std::uint32_t i = 0; i < table_->used.load(); ++i) {
+    std::uint32_t held = kGuardianHoldsLock;
+    table_->slots[i].lock.compare_exchange_strong(held, 0);
+  }
   auto made = spawn(plan, Kinship::detached);
   if (!made) return std::unexpected(made.error());
   guardian_ = std::move(made->pidfd);
@@ -169,9 +177,10 @@ std::expected<void, Error> GuardianHost::start() {
   std::expected<void, SpawnReport> done = std::unexpected(SpawnReport{});
   for (Fd (*make_image)() : {image_in_memory, image_in_file}) {
     const Fd image = above_targets(make_image());
-    done = image ? execute(image, null)
-                 : std::expected<void, SpawnReport>(
-                       std::unexpected(SpawnReport{Stage::open, errno, 0}));
+    done =
+        image
+            ? execute(image, null)
+            : std::expected<void, SpawnReport>(std::unexpected(SpawnReport{Stage::open, errno, 0}));
     if (done) {
       if (os::tracing()) os::trace("guardian started");
       return {};
@@ -278,9 +287,10 @@ void GuardianSeat::clear() noexcept {
     // The guardian may be signalling this child just now. It holds the lock for one look at /proc;
     // if it died doing so, nobody signals any more.
     std::uint32_t unlocked = 0;
-    while (!slot_->lock.compare_exchange_weak(unlocked, 1)) {
+    while (!slot_->lock.compare_exchange_weak(unlocked, kHostHoldsLock)) {
       unlocked = 0;
-      if (has_ended(guardian_pidfd())) break;
+      const int guardian = guardian_pidfd();
+      if (guardian < 0 || has_ended(guardian)) break;
       ::sched_yield();
     }
   }
@@ -298,13 +308,15 @@ std::expected<GuardianSeat, Error> reserve_guardian_seat() { return host().reser
 
 void set_deadline(GuardianSlot& slot, std::chrono::nanoseconds timeout,
                   std::chrono::nanoseconds grace) noexcept {
-  const auto at = std::chrono::steady_clock::now().time_since_epoch() + timeout;
+  const auto at = os::deadline_after(timeout).time_since_epoch();
   slot.grace.store(grace.count());
   slot.deadline.store(std::chrono::nanoseconds(at).count(), std::memory_order_release);
   host().wake();
 }
 
-std::expected<void, Error> set_guardian_mark(std::string_view mark) { return host().set_mark(mark); }
+std::expected<void, Error> set_guardian_mark(std::string_view mark) {
+  return host().set_mark(mark);
+}
 
 void clear_guardian_mark() noexcept { host().clear_mark(); }
 

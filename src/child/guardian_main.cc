@@ -44,7 +44,8 @@ bool belongs_to(const GuardianSlot& slot, const os::ProcessEntry& entry) {
   return entry.pid == pid || (group != 0 && entry.group == (group < 0 ? pid : group));
 }
 
-/// Without /proc there is no family to be seen: then those in the table and their groups have to do.
+/// Without /proc there is no family to be seen: then those in the table and their groups have to
+/// do.
 void kill_by_number(const GuardianTable& table) {
   const int proc = os::open_raw("/proc/self/stat", O_RDONLY);
   if (proc >= 0) return os::close_raw(proc);
@@ -96,6 +97,12 @@ constexpr std::uint32_t kHostActs = 1;
 constexpr std::uint32_t kGuardianTerm = 2;
 constexpr std::uint32_t kGuardianKill = 3;
 
+/// It ended in time and only waits to be reaped.
+bool has_ended(const GuardianSlot& slot) {
+  os::ProcessEntry entry;
+  return os::read_stat(slot.pid.load(), entry) && entry.state == 'Z';
+}
+
 /// What is due for one slot, and when to look at it again.
 std::int64_t enforce_deadline(GuardianSlot& slot, std::int64_t now, int self) {
   std::int64_t deadline = slot.deadline.load(std::memory_order_acquire);
@@ -105,10 +112,15 @@ std::int64_t enforce_deadline(GuardianSlot& slot, std::int64_t now, int self) {
   if (now < deadline) return deadline;
 
   std::uint32_t unlocked = 0;
-  if (!slot.lock.compare_exchange_strong(unlocked, 1)) return now + 1'000'000;
+  if (!slot.lock.compare_exchange_strong(unlocked, kGuardianHoldsLock)) return now + 1'000'000;
   std::int64_t next = kNever;
   std::uint32_t nobody = 0;
-  if (slot.pid.load() > 0 && slot.deadline.load() != 0) {
+  // What was read before the lock may have been about the slot's last child.
+  const std::uint32_t phase = slot.timed_out.load();
+  const std::int64_t due = slot.deadline.load() + (phase == kGuardianTerm ? slot.grace.load() : 0);
+  if (slot.pid.load() > 0 && slot.deadline.load() != 0 && now < due) {
+    next = due;
+  } else if (slot.pid.load() > 0 && slot.deadline.load() != 0 && !has_ended(slot)) {
     if (slot.timed_out.compare_exchange_strong(nobody, kGuardianTerm)) {
       signal_family(slot, SIGTERM, self);
       next = slot.deadline.load() + slot.grace.load();

@@ -18,9 +18,14 @@ inline constexpr int kGuardianTableFd = 3;
 inline constexpr int kGuardianHostFd = 4;  ///< pidfd of the host
 inline constexpr int kGuardianWakeFd = 5;  ///< eventfd: a deadline became nearer
 
+/// Who holds the lock of a slot.
+inline constexpr std::uint32_t kGuardianHoldsLock = 1;
+inline constexpr std::uint32_t kHostHoldsLock = 2;
+
 struct GuardianSlot {
-  std::atomic<std::int32_t> pid{0};    ///< 0: nobody
-  std::atomic<std::int32_t> group{0};  ///< process group to kill as well; -1: the pid's own; 0: none
+  std::atomic<std::int32_t> pid{0};  ///< 0: nobody
+  std::atomic<std::int32_t> group{
+      0};  ///< process group to kill as well; -1: the pid's own; 0: none
   std::atomic<std::uint32_t> lock{0};
   /// Who ends the child for its deadline: whichever side changes this from 0 first.
   std::atomic<std::uint32_t> timed_out{0};

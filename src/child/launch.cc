@@ -49,8 +49,8 @@ struct Handshake {
 class SharedHandshake {
  public:
   SharedHandshake() noexcept
-      : page_(::mmap(nullptr, sizeof(Handshake), PROT_READ | PROT_WRITE,
-                     MAP_SHARED | MAP_ANONYMOUS, -1, 0)) {
+      : page_(::mmap(nullptr, sizeof(Handshake), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                     -1, 0)) {
     if (page_ != MAP_FAILED) new (page_) Handshake;
   }
   ~SharedHandshake() {
@@ -77,7 +77,7 @@ void futex_wake(std::atomic<std::uint32_t>& word) noexcept {
 ///
 /// Source: the link count of /proc/self/task is their number + 2; about 2 us.
 int thread_count() noexcept {
-  struct stat task {};
+  struct stat task{};
   if (::stat("/proc/self/task", &task) != 0) return 1;
   const int sanitizers_own = __tsan_init != nullptr ? 1 : 0;
   return static_cast<int>(task.st_nlink) - 2 - sanitizers_own;
@@ -127,7 +127,8 @@ constexpr int kUncaughtException = 70;  // EX_SOFTWARE of sysexits.h
 
 int run_body(const std::function<int()>& body) noexcept {
   try {
-    return body() & 0xff;
+    const int code = body();
+    return code >= 0 && code <= 255 ? code : 255;  // 256 must not pass for success
   } catch (const std::exception& e) {
     report_exception(typeid(e).name(), e.what());
   } catch (...) {
@@ -168,14 +169,21 @@ void stdin_from_null() noexcept {
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  // exit() inside the function: the handlers and static objects are the parent's.
+  ::on_exit(
+      [](int code, void*) {
+        flush_standard_streams();
+        ::_exit(code);
+      },
+      nullptr);
   const int code = run_body(body);
   flush_standard_streams();
   ::_exit(code);
 }
 
 /// Forks; gives the pid to the parent and does not return in the child.
-pid_t fork_child(const LaunchOptions& options, const std::function<int()>& body,
-                 GuardianSlot* slot, Handshake& handshake) {
+pid_t fork_child(const LaunchOptions& options, const std::function<int()>& body, GuardianSlot* slot,
+                 Handshake& handshake) {
   flush_standard_streams();
   detail::lock_handles();
   const os::AllSignalsBlocked blocked;
@@ -218,7 +226,7 @@ namespace {
 void start_clock(ChildState& state, const LaunchOptions& options) {
   state.started = std::chrono::steady_clock::now();
   if (options.timeout.count() <= 0) return;
-  state.deadline = state.started + options.timeout;
+  state.deadline = os::deadline_after(options.timeout);
   if (state.seat.slot() != nullptr) {
     child::set_deadline(*state.seat.slot(), options.timeout, options.grace);
   }
@@ -270,10 +278,18 @@ std::expected<Child, Error> launch_body(const LaunchOptions& options,
   state->group = pid;
   state->pidfd = os::open_pidfd(pid);
   const int pidfd_errno = errno;
+  if (!state->pidfd) {
+    // Without a name for it nobody could end it: it has not run anything of the user's yet.
+    if (!options.detach) {
+      ::kill(pid, SIGKILL);
+      while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+      }
+    }
+    return os::failed(Stage::fork, pidfd_errno, "a function");
+  }
   start_clock(*state, options);
   handshake->go.store(1, std::memory_order_release);
   child::futex_wake(handshake->go);
-  if (!state->pidfd) return os::failed(Stage::fork, pidfd_errno, "a function");
   return ChildAccess::make(std::move(state));
 }
 

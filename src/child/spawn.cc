@@ -90,7 +90,8 @@ long clone_child(Shared& shared, ChildStack& stack, void (*body)(void*), std::ui
 /// pidfd of the real child is one of the parent's.
 void intermediate_body(void* argument) {
   auto& shared = *static_cast<Shared*>(argument);
-  shared.inner = clone_child(shared, *shared.inner_stack, child_body, kVfork | CLONE_PIDFD, SIGCHLD);
+  shared.inner =
+      clone_child(shared, *shared.inner_stack, child_body, kVfork | CLONE_PIDFD, SIGCHLD);
   leave(0);
 }
 
@@ -241,8 +242,8 @@ bool shares_memory(SpawnMethod method) noexcept {
     args.stack_size = sizeof stack.bytes;
     pid = clone3_and_run(args, probe_body, &shared);
   } else {
-    pid = ::clone(probe_body_for_clone, stack.bytes + sizeof stack.bytes,
-                  static_cast<int>(kVfork), &shared);
+    pid = ::clone(probe_body_for_clone, stack.bytes + sizeof stack.bytes, static_cast<int>(kVfork),
+                  &shared);
   }
   if (pid <= 0) return false;
   reap(static_cast<pid_t>(pid));

@@ -37,10 +37,10 @@ std::expected<SpawnedProcess, SpawnReport> spawn(const SpawnPlan& plan, Kinship 
 /// A launch that goes on beside its launcher: the child sets itself up and executes its program in
 /// our memory while we do other things, instead of suspending us until then.
 ///
-/// The child runs in after_fork.cc alone, on a stack in here, and reads nothing but the plan; so the
-/// pad, the plan and all that it points to must stay as they are while busy(). The kernel clears the
-/// word as the child leaves our memory, by exec or by exit.
-/// Source: clone(2), CLONE_CHILD_CLEARTID
+/// The child runs in after_fork.cc alone, on a stack in here, and reads nothing but the plan; so
+/// the pad, the plan and all that it points to must stay as they are while busy(). The kernel
+/// clears the word as the child leaves our memory, by exec or by exit. Source: clone(2),
+/// CLONE_CHILD_CLEARTID
 class LaunchPad {
  public:
   LaunchPad() noexcept = default;
@@ -53,6 +53,8 @@ class LaunchPad {
   [[nodiscard]] bool busy() const noexcept { return child_.load(std::memory_order_acquire) != 0; }
   /// Until it is not busy. Blocks: for the time from clone to exec.
   void wait() noexcept;
+  /// Forgets the last launch. Requires: not busy.
+  void reset() noexcept { report_ = {}; }
   /// Why the child did not become the program; errno_value is 0 when it did. Requires: not busy.
   [[nodiscard]] const SpawnReport& report() const noexcept { return report_; }
 
@@ -67,8 +69,8 @@ class LaunchPad {
   SpawnReport report_{};
 };
 
-/// Starts the process of `pad.plan`, as spawn() does, but returns at once: that the program could not
-/// be executed shows when the child has ended, in the report. Where the kernel lacks what this
+/// Starts the process of `pad.plan`, as spawn() does, but returns at once: that the program could
+/// not be executed shows when the child has ended, in the report. Where the kernel lacks what this
 /// needs, it waits like spawn().
 std::expected<SpawnedProcess, SpawnReport> spawn_beside(LaunchPad& pad);
 

@@ -25,7 +25,8 @@ enum class FdOrigin : unsigned char {
   inherited,  ///< the parent's own 0, 1 or 2, left as it is: it may be missing as well
 };
 
-/// `source` (in the parent) becomes `target` (in the child). Equal numbers: kept, not closed on exec.
+/// `source` (in the parent) becomes `target` (in the child). Equal numbers: kept, not closed on
+/// exec.
 struct FdMapping {
   int source;
   int target;
@@ -51,9 +52,9 @@ struct SpawnPlan {
 
   bool new_session = false;
   bool set_group = false;
-  pid_t group = 0;             ///< with set_group: 0 makes its own
-  int foreground_tty = -1;     ///< a terminal of the parent that the child's group takes over
-  int controlling_tty = -1;    ///< with new_session: becomes the controlling terminal
+  pid_t group = 0;           ///< with set_group: 0 makes its own
+  int foreground_tty = -1;   ///< a terminal of the parent that the child's group takes over
+  int controlling_tty = -1;  ///< with new_session: becomes the controlling terminal
   const char* cwd = nullptr;
   bool set_umask = false;
   mode_t umask = 0;
@@ -82,7 +83,7 @@ static_assert(std::is_trivially_copyable_v<SpawnPlan>, "the child gets plain dat
 /// Why the child could not become the program.
 struct SpawnReport {
   Stage stage = Stage::prepare;
-  int errno_value = 0;  ///< 0: it has become the program
+  int errno_value = 0;       ///< 0: it has become the program
   std::uint32_t detail = 0;  ///< which candidate, limit or fd
 };
 static_assert(std::is_trivially_copyable_v<SpawnReport>);

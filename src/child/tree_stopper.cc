@@ -14,9 +14,11 @@
 
 namespace tine::child {
 
-void TreeStopper::look() {
-  os::ProcessTable table;
-  if (!table.scan()) return;  // no /proc: the group has to do
+void TreeStopper::look(os::ProcessTable* seen) {
+  os::ProcessTable own;
+  os::ProcessTable& table = seen != nullptr ? *seen : own;
+  seen_ = seen != nullptr || own.scan();
+  if (!seen_) return;
   const auto is_root = [this](const os::ProcessEntry& entry) {
     if (entry.pid == pid_ || (group_ != 0 && entry.group == group_)) return true;
     return std::ranges::any_of(descendants_, [&](const Descendant& known) {
@@ -26,8 +28,9 @@ void TreeStopper::look() {
   table.mark_family(is_root, ::getpid());
   for (const auto& entry : table) {
     if (!entry.member || entry.pid == pid_ || entry.state == 'Z') continue;
-    const bool known = std::ranges::any_of(
-        descendants_, [&](const Descendant& d) { return d.pid == entry.pid && d.start == entry.start; });
+    const bool known = std::ranges::any_of(descendants_, [&](const Descendant& d) {
+      return d.pid == entry.pid && d.start == entry.start;
+    });
     if (known) continue;
     Fd pidfd = os::open_pidfd(entry.pid);
     os::ProcessEntry now;
@@ -37,15 +40,17 @@ void TreeStopper::look() {
   }
 }
 
-int TreeStopper::signal(int signal) {
-  look();
+int TreeStopper::signal(int signal, os::ProcessTable* seen) {
+  look(seen);
   if (os::tracing()) {
     os::trace("signal " + signal_name(signal) + " to " + std::to_string(pid_) + " and " +
               std::to_string(descendants_.size()) + " descendants");
   }
   const int result = os::send_signal(pidfd_, signal);
+  if (!seen_ && group_ != 0) ::kill(-group_, signal);  // no /proc: the group has to do
   for (const auto& descendant : descendants_) os::send_signal(descendant.pidfd.get(), signal);
-  if (signal == SIGSTOP || signal == SIGTSTP || signal == SIGCONT || signal == SIGKILL) return result;
+  if (signal == SIGSTOP || signal == SIGTSTP || signal == SIGCONT || signal == SIGKILL)
+    return result;
   os::send_signal(pidfd_, SIGCONT);
   for (const auto& descendant : descendants_) os::send_signal(descendant.pidfd.get(), SIGCONT);
   return result;

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "os/pidfd.h"
+#include "os/process_table.h"
 #include "tine/fd.h"
 
 namespace tine::child {
@@ -27,7 +28,8 @@ class TreeStopper {
 
   /// Sends `signal` to the child, its group and its descendants; those that are stopped are
   /// continued. Gives 0 or the errno of the child itself.
-  int signal(int signal);
+  /// `seen`: a look at /proc taken just now, where many trees are signalled; else it takes its own.
+  int signal(int signal, os::ProcessTable* seen = nullptr);
   /// KILL for all of them, also for those that fork meanwhile.
   int kill();
   /// Whether the child and all descendants seen so far have ended (a zombie has).
@@ -45,8 +47,9 @@ class TreeStopper {
     std::uint64_t start;
     Fd pidfd;
   };
-  void look();
+  void look(os::ProcessTable* seen);
 
+  bool seen_ = false;  ///< /proc could be read
   pid_t pid_;
   int pidfd_;
   pid_t group_;

@@ -63,7 +63,7 @@ std::expected<JobLog, Error> JobLog::open(const std::string& path, bool append) 
   if (!log.file_) {
     return std::unexpected(Error{.errno_value = errno, .stage = Stage::open, .subject = path});
   }
-  struct stat file {};
+  struct stat file{};
   const bool empty = ::fstat(log.file_.get(), &file) != 0 || file.st_size == 0;
   if (empty) {
     if (auto done = write_whole(log.file_.get(), kHeader, path); !done) {

@@ -20,7 +20,9 @@ struct JobExit {
   int signal = 0;  ///< 0: none
   [[nodiscard]] bool failed() const { return code != 0 || signal != 0; }
   /// As a shell would say it: 128 + the signal; 255 when it was ended for its timeout.
-  [[nodiscard]] int shell_code() const { return signal != 0 && code == 0 ? 128 + signal : code & 0xff; }
+  [[nodiscard]] int shell_code() const {
+    return signal != 0 && code == 0 ? 128 + signal : code & 0xff;
+  }
 };
 
 JobExit job_exit(const tine::Result<Finished>& result);

@@ -25,8 +25,8 @@ constexpr const char* kHelp =
     "Example: tine run gzip -9 {} ::: *.log\n";
 
 /// A stdio descriptor that is closed would become the number of the next file we open. Gives
-/// whether stdout was closed: a job that writes straight to it (-u) is still to be refused, as it is
-/// by a descriptor that may only be read.
+/// whether stdout was closed: a job that writes straight to it (-u) is still to be refused, as it
+/// is by a descriptor that may only be read.
 bool fill_stdio() {
   const bool stdout_closed = ::fcntl(STDOUT_FILENO, F_GETFD) < 0;
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {

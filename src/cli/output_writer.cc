@@ -30,8 +30,7 @@ void copy_blocks(const OutputFile& file, const std::function<void(std::string_vi
   const std::uint64_t size = file.size();
   for (std::uint64_t at = 0; at < size;) {
     const auto wanted = std::min<std::uint64_t>(block.size(), size - at);
-    const ssize_t got =
-        ::pread(file.fd().get(), block.data(), wanted, static_cast<off_t>(at));
+    const ssize_t got = ::pread(file.fd().get(), block.data(), wanted, static_cast<off_t>(at));
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) return;  // it has been cut short meanwhile
     at += static_cast<std::uint64_t>(got);
@@ -46,7 +45,7 @@ bool is_master(int fd) {
 }
 
 bool is_file(int fd) {
-  struct stat target {};
+  struct stat target{};
   return ::fstat(fd, &target) != 0 || S_ISREG(target.st_mode) || S_ISBLK(target.st_mode);
 }
 
@@ -62,7 +61,7 @@ OutputWriter::OutputWriter(bool stdout_closed, std::string tmpdir, Wait wait)
 /// again. That is refused for a socket, and for what another user has made.
 OutputWriter::Sink OutputWriter::sink_for(int fd) {
   Sink sink{.fd = fd};
-  struct stat target {};
+  struct stat target{};
   const bool pipe = ::fstat(fd, &target) == 0 && S_ISFIFO(target.st_mode);
   if (pipe || (::isatty(fd) == 1 && !is_master(fd))) {
     const std::string path = "/proc/self/fd/" + std::to_string(fd);

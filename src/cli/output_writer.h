@@ -4,9 +4,9 @@
 /// Where the output of jobs goes: our stdout and stderr, whole jobs at a time or line by line, with
 /// tags, and in order when that is asked for.
 ///
-/// A reader that pauses (`| less`) must not make us deaf: pipes and terminals are written to without
-/// blocking, and while one is full `wait` is called, which hears signals.
-/// Errors: the first refused write is kept; nothing is written after it. See failed().
+/// A reader that pauses (`| less`) must not make us deaf: pipes and terminals are written to
+/// without blocking, and while one is full `wait` is called, which hears signals. Errors: the first
+/// refused write is kept; nothing is written after it. See failed().
 
 #include <cstdint>
 #include <functional>
@@ -48,8 +48,8 @@ class OutputWriter {
  private:
   /// How one of our two streams is written to.
   struct Sink {
-    Fd own{};            ///< the same pipe or terminal, opened again for us alone, non-blocking
-    int fd = -1;         ///< that, or else the stream itself
+    Fd own{};             ///< the same pipe or terminal, opened again for us alone, non-blocking
+    int fd = -1;          ///< that, or else the stream itself
     bool blocks = false;  ///< it may not be opened again: asked before every small write
   };
 

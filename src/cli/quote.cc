@@ -159,9 +159,7 @@ bool WordScanner::bare(char c) {
     return true;
   }
   switch (c) {
-    case '\\':
-      escaped_ = true;
-      return true;
+    case '\\': escaped_ = true; return true;
     case '\'':
       open_word();
       state_ = State::single;

@@ -247,10 +247,8 @@ bool Transform::about_job() const {
     case Operation::total:
     case Operation::padded_sequence:
     case Operation::padded_slot:
-    case Operation::shell_variable:
-      return true;
-    default:
-      return false;
+    case Operation::shell_variable: return true;
+    default: return false;
   }
 }
 
@@ -273,56 +271,31 @@ Parsed parse_dynamic(std::string_view body) {
 
 std::string_view apply(const Transform& transform, std::string_view value, std::string& scratch) {
   switch (transform.operation) {
-    case Operation::no_extension:
-      return without_extensions(value, 1);
-    case Operation::basename:
-      return basename(value);
-    case Operation::dirname:
-      return dirname(value);
-    case Operation::basename_no_ext:
-      return without_extensions(basename(value), 1);
-    case Operation::directory:
-      return directory(value);
-    case Operation::extension:
-      return extensions(value, 1);
-    case Operation::two_extensions:
-      return extensions(value, 2);
-    case Operation::three_extensions:
-      return extensions(value, 3);
-    case Operation::no_two_extensions:
-      return without_extensions(value, 2);
-    case Operation::no_three_extensions:
-      return without_extensions(value, 3);
-    case Operation::basename_no_two:
-      return without_extensions(basename(value), 2);
-    case Operation::basename_no_three:
-      return without_extensions(basename(value), 3);
-    case Operation::if_empty:
-      return value.empty() ? std::string_view(transform.text) : value;
-    case Operation::substring:
-      return substring(transform, value);
-    case Operation::no_prefix:
-      return without_prefix(transform, value, false);
-    case Operation::no_longest_prefix:
-      return without_prefix(transform, value, true);
-    case Operation::no_suffix:
-      return without_suffix(transform, value, false);
-    case Operation::no_longest_suffix:
-      return without_suffix(transform, value, true);
-    case Operation::replace_first:
-      return replaced(transform, value, false, scratch);
-    case Operation::replace_all:
-      return replaced(transform, value, true, scratch);
-    case Operation::upper_start:
-      return cased(transform, value, false, std::toupper, scratch);
-    case Operation::upper_all:
-      return cased(transform, value, true, std::toupper, scratch);
-    case Operation::lower_start:
-      return cased(transform, value, false, std::tolower, scratch);
-    case Operation::lower_all:
-      return cased(transform, value, true, std::tolower, scratch);
-    default:
-      return value;
+    case Operation::no_extension: return without_extensions(value, 1);
+    case Operation::basename: return basename(value);
+    case Operation::dirname: return dirname(value);
+    case Operation::basename_no_ext: return without_extensions(basename(value), 1);
+    case Operation::directory: return directory(value);
+    case Operation::extension: return extensions(value, 1);
+    case Operation::two_extensions: return extensions(value, 2);
+    case Operation::three_extensions: return extensions(value, 3);
+    case Operation::no_two_extensions: return without_extensions(value, 2);
+    case Operation::no_three_extensions: return without_extensions(value, 3);
+    case Operation::basename_no_two: return without_extensions(basename(value), 2);
+    case Operation::basename_no_three: return without_extensions(basename(value), 3);
+    case Operation::if_empty: return value.empty() ? std::string_view(transform.text) : value;
+    case Operation::substring: return substring(transform, value);
+    case Operation::no_prefix: return without_prefix(transform, value, false);
+    case Operation::no_longest_prefix: return without_prefix(transform, value, true);
+    case Operation::no_suffix: return without_suffix(transform, value, false);
+    case Operation::no_longest_suffix: return without_suffix(transform, value, true);
+    case Operation::replace_first: return replaced(transform, value, false, scratch);
+    case Operation::replace_all: return replaced(transform, value, true, scratch);
+    case Operation::upper_start: return cased(transform, value, false, std::toupper, scratch);
+    case Operation::upper_all: return cased(transform, value, true, std::toupper, scratch);
+    case Operation::lower_start: return cased(transform, value, false, std::tolower, scratch);
+    case Operation::lower_all: return cased(transform, value, true, std::tolower, scratch);
+    default: return value;
   }
 }
 

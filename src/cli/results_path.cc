@@ -15,17 +15,10 @@ std::string as_name(std::string_view value) {
   std::string name;
   for (char c : value) {
     switch (c) {
-      case '/':
-        name += "\\_";
-        break;
-      case '\\':
-        name += "\\\\";
-        break;
-      case '\t':
-        name += "\\t";
-        break;
-      default:
-        name += c;
+      case '/': name += "\\_"; break;
+      case '\\': name += "\\\\"; break;
+      case '\t': name += "\\t"; break;
+      default: name += c;
     }
   }
   if (name.size() > kNameMax) name.resize(kNameMax);

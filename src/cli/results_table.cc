@@ -17,16 +17,15 @@ std::expected<ResultsTable, Error> ResultsTable::open(const std::string& name) {
   table.separator_ = name.ends_with(".tsv") ? '\t' : ',';
   if (name.starts_with("-.")) return table;
   constexpr mode_t kReadWriteAll = 0666;
-  table.file_.reset(
-      ::open(name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, kReadWriteAll));
+  table.file_.reset(::open(name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, kReadWriteAll));
   if (table.file_) return table;
   return std::unexpected(Error{.errno_value = errno, .stage = Stage::open, .subject = name});
 }
 
 void ResultsTable::append(std::string& row, std::string_view cell) const {
   if (!row.empty() && row.back() != '\n') row += separator_;
-  const bool plain = cell.find_first_of(separator_ == ',' ? " \"\n\r\t,;" : " \"\n\r\t") ==
-                     std::string_view::npos;
+  const bool plain =
+      cell.find_first_of(separator_ == ',' ? " \"\n\r\t,;" : " \"\n\r\t") == std::string_view::npos;
   if (plain) {
     row += cell;
     return;
@@ -40,13 +39,12 @@ void ResultsTable::append(std::string& row, std::string_view cell) const {
 }
 
 std::string ResultsTable::rows(std::uint64_t seq, const Outcome& outcome,
-                               const std::string& command,
-                               const std::vector<std::string>& values) {
+                               const std::string& command, const std::vector<std::string>& values) {
   std::string text;
   if (!header_written_) {
     header_written_ = true;
-    for (const char* title : {"Seq", "Host", "Starttime", "JobRuntime", "Send", "Receive", "Exitval",
-                              "Signal", "Command"}) {
+    for (const char* title : {"Seq", "Host", "Starttime", "JobRuntime", "Send", "Receive",
+                              "Exitval", "Signal", "Command"}) {
       append(text, title);
     }
     for (std::size_t i = 1; i <= values.size(); ++i) append(text, "V" + std::to_string(i));

@@ -67,7 +67,8 @@ std::vector<std::string> with_environment_options(std::vector<std::string> words
   const char* given = std::getenv("PARALLEL");  // NOLINT(concurrency-mt-unsafe): one thread
   if (given == nullptr) return words;
   std::vector<std::string> all = split_environment_options(given);
-  all.insert(all.end(), std::make_move_iterator(words.begin()), std::make_move_iterator(words.end()));
+  all.insert(all.end(), std::make_move_iterator(words.begin()),
+             std::make_move_iterator(words.end()));
   return all;
 }
 
@@ -86,7 +87,8 @@ int run_main(const std::string& name, bool drop_in, bool stdout_closed,
     std::fputs(fmt::format("{}: {}\n", name, terminal_hint()).c_str(), stderr);
   }
   const RunSetting setting{std::move(*command_line), name, drop_in, stdout_closed};
-  return supervise([&setting](RunnerSetting runner) { return run_jobs(setting, std::move(runner)); });
+  return supervise(
+      [&setting](RunnerSetting runner) { return run_jobs(setting, std::move(runner)); });
 }
 
 }  // namespace tine::cli

@@ -88,7 +88,9 @@ bool has_program_format(const fs::path& path) {
   char head[4] = {};
   std::ifstream(path, std::ios::binary).read(head, sizeof head);
   const std::string_view start(head, sizeof head);
-  return start.starts_with("#!") || start.starts_with("\x7f" "ELF");
+  return start.starts_with("#!") || start.starts_with(
+                                        "\x7f"
+                                        "ELF");
 }
 
 /// In the environment of every job; no other run has the same.
@@ -222,8 +224,8 @@ bool Runner::open_stream() {
   auto slots = job_slots(options_.jobs);
   if (!slots) return fail(slots.error());
   shell_ = shell_of_user();
-  auto stream = JobStream::open(setting_.command_line,
-                                {.slots = static_cast<int>(*slots), .shell = shell_});
+  auto stream =
+      JobStream::open(setting_.command_line, {.slots = static_cast<int>(*slots), .shell = shell_});
   if (!stream) return fail(stream.error());
   stream_.emplace(std::move(*stream));
   return true;
@@ -241,7 +243,7 @@ bool Runner::know_total() {
                          {runner_.supervisor.get(), POLLIN, 0}};
     ::poll(watched, 3, -1);
     if (watched[2].revents != 0) return false;  // nothing has been started yet
-    if (watched[1].revents != 0) break;  // Ctrl-C: the batch below will hear of it
+    if (watched[1].revents != 0) break;         // Ctrl-C: the batch below will hear of it
   }
   if (const auto total = stream_->total()) progress_.set_total(*total);
   return true;
@@ -282,19 +284,23 @@ void Runner::set_environment() {
 }
 
 bool Runner::prepare() {
-  signals_.reset(::signalfd(-1, [] {
-    static sigset_t mask = block_signals();
-    sigdelset(&mask, SIGCHLD);
-    return &mask;
-  }(), SFD_CLOEXEC | SFD_NONBLOCK));
+  signals_.reset(::signalfd(
+      -1,
+      [] {
+        static sigset_t mask = block_signals();
+        sigdelset(&mask, SIGCHLD);
+        return &mask;
+      }(),
+      SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_) return fail("cannot read signals");
   if (!open_stream() || !know_total() || !open_files()) return false;
   set_environment();
   // A terminal only: a loop such as `while read x; do parallel ...; done <list` keeps its list.
   const bool terminal = ::isatty(STDIN_FILENO) == 1;
-  stdin_is_free_ = terminal && std::ranges::none_of(setting_.command_line.sources, [](const InputSource& s) {
-    return s.kind == InputSource::Kind::file && s.path == "-";
-  });
+  stdin_is_free_ =
+      terminal && std::ranges::none_of(setting_.command_line.sources, [](const InputSource& s) {
+        return s.kind == InputSource::Kind::file && s.path == "-";
+      });
   return true;
 }
 
@@ -347,10 +353,10 @@ bool Runner::watch(Batch& batch) {
 /// --dry-run and --shellquote: what would be run, as text.
 bool Runner::print_instead(const JobLine& line) {
   if (!options_.dry_run && options_.shell_quote == 0) return false;
-  std::string text = options_.shell_quote > 0 ? quoted_times(line.line, options_.shell_quote) : line.line;
+  std::string text =
+      options_.shell_quote > 0 ? quoted_times(line.line, options_.shell_quote) : line.line;
   const bool tagged = options_.tag || options_.tag_string;
-  writer_.write_lines(1, text + "\n",
-                      tagged ? std::optional<std::string>(line.tag) : std::nullopt);
+  writer_.write_lines(1, text + "\n", tagged ? std::optional<std::string>(line.tag) : std::nullopt);
   return true;
 }
 
@@ -395,8 +401,8 @@ const fs::path& Runner::program_path(const std::string& name) {
 }
 
 Command Runner::command_for(const JobLine& line, std::size_t slot) {
-  const bool direct = !line.argv.empty() && (options_.shell == ShellUse::never ||
-                                             !program_path(line.argv[0]).empty());
+  const bool direct = !line.argv.empty() &&
+                      (options_.shell == ShellUse::never || !program_path(line.argv[0]).empty());
   Command command = direct ? Command::of(line.argv) : Command{shell_, "-c", line.line};
   const fs::path& path = program_path(command.spec().argv[0]);
   if (!path.empty()) command.program(path);
@@ -445,9 +451,10 @@ void Runner::announce(const JobNotes& notes) {
   if (options_.grouping == Grouping::job) return;
   const std::string text = notes.line + "\n";
   const std::uint64_t index = notes.seq - 1;
-  const bool its_turn = !options_.keep_order || options_.grouping == Grouping::none ||
-                        index == next_in_order_;
-  for (const auto& [fd, wanted] : {std::pair{1, options_.verbose > 0}, {2, options_.verbose_on_stderr}}) {
+  const bool its_turn =
+      !options_.keep_order || options_.grouping == Grouping::none || index == next_in_order_;
+  for (const auto& [fd, wanted] :
+       {std::pair{1, options_.verbose > 0}, {2, options_.verbose_on_stderr}}) {
     if (!wanted) continue;
     if (its_turn) {
       writer_.write(fd, text);
@@ -509,9 +516,8 @@ void Runner::on_shortage(const Error& refusal, std::size_t running) {
 bool Runner::wait_to_write(int fd) {
   constexpr int kLastCallMs = 100;
   for (;;) {
-    pollfd watched[3] = {{fd, POLLOUT, 0},
-                         {signals_.get(), POLLIN, 0},
-                         {runner_.supervisor.get(), POLLIN, 0}};
+    pollfd watched[3] = {
+        {fd, POLLOUT, 0}, {signals_.get(), POLLIN, 0}, {runner_.supervisor.get(), POLLIN, 0}};
     if (is_ending()) return ::poll(watched, 1, kLastCallMs) > 0;
     ::poll(watched, 3, -1);
     if (watched[0].revents != 0) return true;
@@ -525,7 +531,7 @@ bool Runner::wait_to_write(int fd) {
 /// room left, some bytes are written to see.
 void Runner::check_space(const Outcome& outcome) {
   const OutputFile& file = outcome.out.size() > 0 ? outcome.out : outcome.err;
-  struct statvfs room {};
+  struct statvfs room{};
   if (broken_ || file.size() == 0 || ::fstatvfs(file.fd().get(), &room) != 0) return;
   constexpr std::uint64_t kPlenty = 1 << 20;
   if (room.f_blocks == 0 || std::uint64_t{room.f_bavail} * room.f_frsize >= kPlenty) return;
@@ -535,8 +541,9 @@ void Runner::check_space(const Outcome& outcome) {
                    static_cast<ssize_t>(bytes.size())) {
     return;
   }
-  fail("no space left in '" + temporary_directory() +
-       "' for the output of jobs, so it is incomplete: set TMPDIR or --tmpdir to another directory");
+  fail(
+      "no space left in '" + temporary_directory() +
+      "' for the output of jobs, so it is incomplete: set TMPDIR or --tmpdir to another directory");
   batch_->end_all();
 }
 
@@ -555,7 +562,7 @@ void Runner::on_end(const Outcome& outcome) {
   const JobExit exit = job_exit(outcome.result);
   const bool ended_by_us = !outcome.result && outcome.result.error().cause == Cause::cancelled;
   if (outcome.out) notes.received = outcome.out.size();
-  struct stat file {};
+  struct stat file{};
   if (!notes.out_path.empty() && ::stat(notes.out_path.c_str(), &file) == 0) {
     notes.received = static_cast<std::uint64_t>(file.st_size);
   }
@@ -631,10 +638,11 @@ void Runner::print(Outcome& outcome) {
       writer_.write_file(1, outcome.out, tag);
       writer_.write_file(2, outcome.err, tag);
     }
-    if (options_.files && !notes.out_path.empty()) writer_.write_lines(1, notes.out_path + "\n", tag);
-    const bool not_started =
-        !outcome.result && outcome.result.error().cause == Cause::not_started;
-    if (not_started) writer_.write(2, setting_.name + ": " + outcome.result.error().to_string() + "\n");
+    if (options_.files && !notes.out_path.empty())
+      writer_.write_lines(1, notes.out_path + "\n", tag);
+    const bool not_started = !outcome.result && outcome.result.error().cause == Cause::not_started;
+    if (not_started)
+      writer_.write(2, setting_.name + ": " + outcome.result.error().to_string() + "\n");
   }
   if (options_.keep_order) writer_.release(next_in_order_);
   batch_->reuse(std::move(outcome.out), std::move(outcome.err));

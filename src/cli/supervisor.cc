@@ -73,8 +73,8 @@ class Supervisor {
   void pass_on(const signalfd_siginfo& info) {
     const int signal = static_cast<int>(info.ssi_signo);
     if (signal == SIGINT || signal == SIGTERM) ending_ = true;
-    // What is typed at the terminal goes to the whole group: the runner has it already. A hangup may
-    // go to the leader of the session alone.
+    // What is typed at the terminal goes to the whole group: the runner has it already. A hangup
+    // may go to the leader of the session alone.
     if (info.ssi_code == SI_KERNEL && signal != SIGHUP) return;
     ::kill(runner_, signal);
   }
@@ -108,7 +108,8 @@ class Supervisor {
   bool ending_ = false;  ///< INT or TERM has come
 };
 
-[[noreturn]] void run_child(const std::function<int(RunnerSetting)>& runner, RunnerSetting setting) {
+[[noreturn]] void run_child(const std::function<int(RunnerSetting)>& runner,
+                            RunnerSetting setting) {
   const int code = runner(std::move(setting));
   std::fflush(nullptr);
   ::_exit(code);
@@ -119,6 +120,7 @@ class Supervisor {
 int supervise(const std::function<int(RunnerSetting)>& runner) {
   RunnerSetting setting{.files = raise_file_limit()};
   const sigset_t mask = block_signals();
+  ::signal(SIGCHLD, SIG_DFL);  // ignored by whoever started us, it would never arrive
   ::signal(SIGPIPE, SIG_IGN);  // a write that is refused says so itself
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   setting.supervisor.reset(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));

@@ -17,8 +17,8 @@
 namespace tine::cli {
 
 struct RunnerSetting {
-  Fd supervisor{};      ///< pidfd of the supervisor: readable when it has died
-  rlimit files{};       ///< RLIMIT_NOFILE as it was, for the jobs
+  Fd supervisor{};  ///< pidfd of the supervisor: readable when it has died
+  rlimit files{};   ///< RLIMIT_NOFILE as it was, for the jobs
 };
 
 /// Forks; calls `runner` in the child and exits with what it returns. Gives the exit code.

@@ -105,19 +105,15 @@ std::size_t digits_of(std::uint64_t number) {
 
 std::string_view Template::job_fact(const Transform& transform, const JobValues& values) {
   switch (transform.operation) {
-    case Operation::sequence:
-      return decimal(values.sequence, 0, scratch_);
-    case Operation::total:
-      return decimal(values.total, 0, scratch_);
+    case Operation::sequence: return decimal(values.sequence, 0, scratch_);
+    case Operation::total: return decimal(values.total, 0, scratch_);
     case Operation::padded_sequence:
       return decimal(values.sequence, digits_of(values.total), scratch_);
     case Operation::padded_slot:
       return decimal(static_cast<std::uint64_t>(values.slot),
                      digits_of(static_cast<std::uint64_t>(values.slots)), scratch_);
-    case Operation::slot:
-      return decimal(static_cast<std::uint64_t>(values.slot), 0, scratch_);
-    default:
-      return transform.text;
+    case Operation::slot: return decimal(static_cast<std::uint64_t>(values.slot), 0, scratch_);
+    default: return transform.text;
   }
 }
 

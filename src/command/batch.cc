@@ -23,6 +23,8 @@
 #include "command/streams.h"
 #include "os/event_loop.h"
 #include "os/io.h"
+#include "os/own_pid.h"
+#include "os/process_table.h"
 #include "os/system_error.h"
 #include "tine/process.h"
 
@@ -51,6 +53,7 @@ struct Active {
   Child child{};
   OutputFile out{};
   OutputFile err{};
+  std::vector<Fd> writers{};  ///< of these two, while the child is being made
   std::vector<std::unique_ptr<LineStream>> streams{};
   std::chrono::system_clock::time_point started{};
   Clock::time_point clock_started{};
@@ -69,6 +72,8 @@ struct Waiting {
   Batch::Job job;
   int attempt = 1;
   std::optional<Failure> last_failure{};
+  std::chrono::system_clock::time_point started{};  ///< the attempt before
+  Clock::time_point clock_started{};
 };
 
 std::string mark_part(const std::string& mark, bool value) {
@@ -111,7 +116,8 @@ class RunTimes {
 
 struct Batch::State {
   State(BatchOptions given, Source from) : options(std::move(given)), source(std::move(from)) {
-    most = options.jobs > 0 ? options.jobs : usable_cpus();
+    wanted = options.jobs > 0 ? options.jobs : usable_cpus();
+    most = wanted;
     tmpdir = directory_for_output(options.tmpdir);
     if (!source) source = [](Job&) { return Supply::end; };
     if (options.cancel.fd() >= 0) {
@@ -173,6 +179,7 @@ struct Batch::State {
   }
 
   void fill() {
+    if (options.cancel.cancelled() && !stopping) end_all();
     while (may_start() && delay_passed()) {
       auto waiting = next_waiting();
       if (!waiting) return;
@@ -198,13 +205,15 @@ struct Batch::State {
       return defaults;
     }
     for (auto& [number, file] : {std::pair{1, &active.out}, std::pair{2, &active.err}}) {
-      const bool redirected = std::ranges::any_of(
-          active.job.command.spec().redirects, [n = number](const auto& r) { return r.first == n; });
+      const bool redirected =
+          std::ranges::any_of(active.job.command.spec().redirects,
+                              [n = number](const auto& r) { return r.first == n; });
       if (redirected) continue;
       auto made = spare_file();
       if (!made) return std::unexpected(made.error());
       *file = std::move(*made);
-      defaults.push_back({number, command::own_fd(file->fd().get())});
+      Fd& writer = active.writers.emplace_back(file->open_for_job());
+      defaults.push_back({number, command::own_fd(writer ? writer.get() : file->fd().get())});
     }
     return defaults;
   }
@@ -246,6 +255,9 @@ struct Batch::State {
     active.launch = free_launch();
     auto child =
         active.launch->start(active.job.command.spec(), {.defaults = std::move(*defaults)});
+    const bool shared = std::ranges::any_of(active.writers, [](const Fd& fd) { return !fd; });
+    active.writers.clear();
+    active.out.exclusive_ = active.err.exclusive_ = !shared;
     if (!child) return std::unexpected(child.error());
     active.child = std::move(*child);
     active.clock_started = ChildAccess::state(active.child).started;
@@ -262,8 +274,8 @@ struct Batch::State {
       if (running > 0 && is_shortage(launched.error())) {
         return postpone(*active, std::move(waiting.last_failure), launched.error());
       }
-      return settle(*active, std::unexpected(
-                                 command::not_started(active->job.command.spec(), launched.error())));
+      return settle(*active, std::unexpected(command::not_started(active->job.command.spec(),
+                                                                  launched.error())));
     }
     Active& placed = *active;
     occupy(slot, std::move(active));
@@ -344,10 +356,9 @@ struct Batch::State {
       active.streams.push_back(std::make_unique<LineStream>(std::move(end), number));
       LineStream* stream = active.streams.back().get();
       // If it cannot be watched, it is read when the job ends.
-      [[maybe_unused]] const auto watched =
-          loop.watch(fd, EPOLLIN, [this, stream, slot = active.job.slot] {
-            read_stream(*slots[slot], *stream);
-          });
+      [[maybe_unused]] const auto watched = loop.watch(
+          fd, EPOLLIN,
+          [this, stream, slot = active.job.slot] { read_stream(*slots[slot], *stream); });
     }
   }
 
@@ -397,22 +408,22 @@ struct Batch::State {
 
   // ---- Ending ----
 
-  void begin_ending(Active& active, Ending why) {
+  void begin_ending(Active& active, Ending why, os::ProcessTable* seen = nullptr) {
     if (active.ending != Ending::none || active.over) return;
     active.ending = why;
     auto& state = ChildAccess::state(active.child);
     active.tree.emplace(state.pid, state.pidfd.get(), state.killable_group());
-    next_stop_step(active);
+    next_stop_step(active, seen);
   }
 
-  void next_stop_step(Active& active) {
+  /// `seen`: a look at /proc that was taken just now, for many jobs.
+  void next_stop_step(Active& active, os::ProcessTable* seen = nullptr) {
     loop.cancel(active.timer);
     if (active.stop_step >= options.stop.size()) return kill_tree(active);
     const StopStep& step = options.stop[active.stop_step++];
-    active.tree->signal(static_cast<int>(step.signal));
-    active.timer = loop.at(Clock::now() + step.pause, [this, slot = active.job.slot] {
-      next_stop_step(*slots[slot]);
-    });
+    active.tree->signal(static_cast<int>(step.signal), seen);
+    active.timer = loop.at(Clock::now() + step.pause,
+                           [this, slot = active.job.slot] { next_stop_step(*slots[slot]); });
   }
 
   /// What even KILL has not ended after a second is in the kernel's hands, and on the guardian's
@@ -459,8 +470,8 @@ struct Batch::State {
     }
     if (!cause) return *ended;
     constexpr std::size_t kTail = 4096;
-    return std::unexpected(command::failed_run(spec, *cause, *ended, {},
-                                               active.err ? active.err.tail(kTail) : ""));
+    return std::unexpected(
+        command::failed_run(spec, *cause, *ended, {}, active.err ? active.err.tail(kTail) : ""));
   }
 
   void finish(Active& active) {
@@ -468,21 +479,19 @@ struct Batch::State {
     loop.unwatch(active.child.fd());
     loop.unwatch(active.awaited_descendant);
     auto& state = ChildAccess::state(active.child);
-    const pid_t group = state.killable_group();
     // With no steps given this waits a second at most for what KILL was sent to.
     auto ended = active.ending == Ending::none ? ChildAccess::reap(state)
                                                : active.child.terminate(std::span<StopStep>{});
     active.over = true;
     drain_streams(active);
-    const bool alone = group != 0 && ::kill(-group, 0) != 0 && errno == ESRCH;
     for (OutputFile* file : {&active.out, &active.err}) {
-      file->exclusive_ = alone;
-      if (alone && *file) file->final_size_ = file->size();
+      file->exclusive_ = file->exclusive_ && *file && file->is_ours_alone();
+      if (file->exclusive_) file->final_size_ = file->size();
     }
     auto result = result_of(active, ended);
     if (auto failure = active.launch->failure(active.job.command.spec())) {
-      result = std::unexpected(
-          command::not_started(active.job.command.spec(), std::move(*failure)));
+      result =
+          std::unexpected(command::not_started(active.job.command.spec(), std::move(*failure)));
     }
     launches.push_back(std::move(active.launch));
     const auto elapsed = result ? result->usage.wall : result.error().elapsed;
@@ -511,10 +520,12 @@ struct Batch::State {
     if (!result && !ended_by_us && !stopping && active.attempt <= options.retries) {
       reuse_file(std::move(active.out));
       reuse_file(std::move(active.err));
-      retries.push_back({std::move(active.job), active.attempt + 1, std::move(result.error())});
+      retries.push_back({std::move(active.job), active.attempt + 1, std::move(result.error()),
+                         active.started, active.clock_started});
       return;
     }
     const bool success = result.has_value();
+    if (success && most < wanted) ++most;  // a shortage passes
     Outcome outcome;
     outcome.index = active.job.index;
     outcome.slot = active.job.slot;
@@ -525,6 +536,7 @@ struct Batch::State {
       outcome.elapsed = result->usage.wall;
     } else {
       result.error().attempts = active.attempt;
+      if (result.error().elapsed.count() > 0) outcome.elapsed = result.error().elapsed;
     }
     outcome.result = std::move(result);
     outcome.out = std::move(active.out);
@@ -578,14 +590,18 @@ struct Batch::State {
     postponed.reset();
     for (auto& waiting : std::exchange(retries, {})) {
       Active over{std::move(waiting.job), waiting.attempt - 1};
+      over.started = waiting.started;
+      over.clock_started = waiting.clock_started;
       settle(over, std::unexpected(std::move(*waiting.last_failure)));
     }
   }
 
   void end_all() {
     stop_starting();
+    os::ProcessTable seen;
+    const bool scanned = running > 1 && seen.scan();
     for (auto& active : slots) {
-      if (active) begin_ending(*active, Ending::cancelled);
+      if (active) begin_ending(*active, Ending::cancelled, scanned ? &seen : nullptr);
     }
   }
 
@@ -609,8 +625,8 @@ struct Batch::State {
   }
 
   [[nodiscard]] static RunningJob describe(const Active& active) {
-    return {active.job.index,   active.job.slot, active.child.pid(),
-            active.attempt,     active.started,  &active.job.name};
+    return {active.job.index, active.job.slot, active.child.pid(),
+            active.attempt,   active.started,  &active.job.name};
   }
 
   [[nodiscard]] bool idle() const {
@@ -618,9 +634,13 @@ struct Batch::State {
            (stopping || (added.empty() && source_ended));
   }
 
+  [[nodiscard]] bool owned() const noexcept { return maker == os::own_pid(); }
+
+  const pid_t maker = os::own_pid();  ///< in a forked copy everything here belongs to the parent
   BatchOptions options;
   Source source;
-  std::size_t most = 1;
+  std::size_t wanted = 1;
+  std::size_t most = 1;  ///< fewer than wanted after a shortage
   std::filesystem::path tmpdir;
   Fd null;
   bool mark_set = false;
@@ -659,6 +679,14 @@ Batch& Batch::operator=(Batch&&) noexcept = default;
 
 Batch::~Batch() {
   if (!state_) return;
+  if (!state_->owned()) {
+    // Its descriptors and children are the parent's; to destroy it here would disturb them.
+    [[maybe_unused]] State* const parents = state_.release();
+    return;
+  }
+  // What they refer to may be gone already.
+  state_->options.on_end = nullptr;
+  state_->options.on_output = nullptr;
   state_->end_all();
   while (state_->running > 0) state_->loop.run_once();
   // What jobs left behind on purpose may stay from here on.
@@ -675,6 +703,7 @@ void Batch::add(Command command) {
 
 std::optional<Outcome> Batch::next() {
   State& state = *state_;
+  if (!state.owned()) return std::nullopt;
   for (;;) {
     state.fill();
     if (!state.ready.empty()) {
@@ -687,18 +716,28 @@ std::optional<Outcome> Batch::next() {
   }
 }
 
-void Batch::stop_starting() { state_->stop_starting(); }
-void Batch::end_all() { state_->end_all(); }
-void Batch::kill_all() { state_->kill_all(); }
+void Batch::stop_starting() {
+  if (state_->owned()) state_->stop_starting();
+}
+
+void Batch::end_all() {
+  if (state_->owned()) state_->end_all();
+}
+
+void Batch::kill_all() {
+  if (state_->owned()) state_->kill_all();
+}
 
 void Batch::suspend() {
-  if (state_->suspended_at) return;
+  if (state_->suspended_at || !state_->owned()) return;
+  state_->loop.pause_timers(true);
   state_->suspended_at = Clock::now();
   state_->signal_all(SIGSTOP);
 }
 
 void Batch::resume() {
-  if (!state_->suspended_at) return;
+  if (!state_->suspended_at || !state_->owned()) return;
+  state_->loop.pause_timers(false);
   state_->loop.delay_timers(Clock::now() - *std::exchange(state_->suspended_at, std::nullopt));
   state_->signal_all(SIGCONT);
 }

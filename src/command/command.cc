@@ -139,9 +139,7 @@ Command& Command::affinity(std::vector<int> cpus) {
   return *this;
 }
 
-Command& Command::limit(int resource, rlim_t value) {
-  return limit(resource, value, value);
-}
+Command& Command::limit(int resource, rlim_t value) { return limit(resource, value, value); }
 
 Command& Command::limit(int resource, rlim_t soft, rlim_t hard) {
   spec_.limits.push_back({resource, {soft, hard}});

@@ -11,6 +11,7 @@
 #include "command/start.h"
 #include "command/words.h"
 #include "os/io.h"
+#include "os/pidfd.h"
 #include "os/system_error.h"
 
 namespace tine {
@@ -19,8 +20,9 @@ using Clock = std::chrono::steady_clock;
 
 std::expected<Conversation, Error> Command::converse() const {
   using Kind = detail::RedirectSpec::Kind;
-  auto child = command::start(spec_, {.defaults = {{0, {.kind = Kind::pipe}}, {1, {.kind = Kind::pipe}}},
-                                      .deadline = command::DeadlineBy::guardian});
+  auto child =
+      command::start(spec_, {.defaults = {{0, {.kind = Kind::pipe}}, {1, {.kind = Kind::pipe}}},
+                             .deadline = command::DeadlineBy::guardian});
   if (!child) return std::unexpected(child.error());
   return Conversation(std::move(*child), *this);
 }
@@ -82,9 +84,10 @@ std::expected<void, Error> Conversation::exchange(std::string_view& unsent,
   return {};
 }
 
-std::expected<void, Error> Conversation::send(std::string_view text, std::chrono::nanoseconds limit) {
+std::expected<void, Error> Conversation::send(std::string_view text,
+                                              std::chrono::nanoseconds limit) {
   if (!in_) return os::failed(Stage::write, EPIPE, name_);
-  const auto until = Clock::now() + limit;
+  const auto until = os::deadline_after(limit);
   while (!text.empty()) {
     if (auto done = exchange(text, until - Clock::now()); !done) return done;
   }
@@ -93,7 +96,7 @@ std::expected<void, Error> Conversation::send(std::string_view text, std::chrono
 
 std::expected<std::optional<std::string>, Error> Conversation::read_line(
     std::chrono::nanoseconds limit) {
-  const auto until = Clock::now() + limit;
+  const auto until = os::deadline_after(limit);
   std::string_view nothing;
   std::size_t looked_at = 0;
   for (;;) {

@@ -21,7 +21,7 @@ namespace {
 enum class FileKind : unsigned char { absent, directory, other, regular };
 
 FileKind kind_of_file(const std::string& path) {
-  struct stat file {};
+  struct stat file{};
   if (::stat(path.c_str(), &file) != 0) return FileKind::absent;
   if (S_ISDIR(file.st_mode)) return FileKind::directory;
   return S_ISREG(file.st_mode) ? FileKind::regular : FileKind::other;
@@ -86,8 +86,9 @@ void explain_refusal(Error& error, const std::string& path) {
     case FileKind::absent:
     case FileKind::other: break;
   }
-  error.hint = "a directory on the way is closed to this user, the file system is mounted noexec, "
-               "or the interpreter is not executable";
+  error.hint =
+      "a directory on the way is closed to this user, the file system is mounted noexec, "
+      "or the interpreter is not executable";
 }
 
 std::size_t bytes_of(const char* const* words) {
@@ -104,10 +105,11 @@ void explain_size(Error& error, const child::SpawnPlan& plan) {
   for (char* const* word = plan.argv; *word != nullptr; ++word) {
     longest = std::max(longest, std::strlen(*word));
   }
-  error.hint = std::to_string(bytes_of(plan.argv)) + " bytes of arguments (the longest: " +
-               std::to_string(longest) + ") and " + std::to_string(bytes_of(plan.envp)) +
-               " of environment, where " + std::to_string(::sysconf(_SC_ARG_MAX)) +
-               " are allowed in all and " + std::to_string(kPerString) + " for each";
+  error.hint = std::to_string(bytes_of(plan.argv)) +
+               " bytes of arguments (the longest: " + std::to_string(longest) + ") and " +
+               std::to_string(bytes_of(plan.envp)) + " of environment, where " +
+               std::to_string(::sysconf(_SC_ARG_MAX)) + " are allowed in all and " +
+               std::to_string(kPerString) + " for each";
 }
 
 void explain_exec(Error& error, const child::SpawnReport& report, const CommandSpec& spec,

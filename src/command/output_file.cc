@@ -58,7 +58,7 @@ ssize_t copy_step(Method method, int from, off_t& at, int to, std::size_t left) 
 Method first_method(int to, std::uint64_t size) {
   constexpr std::uint64_t kSmall = 65536;
   if (size <= kSmall) return Method::read_write;
-  struct stat target {};
+  struct stat target{};
   if (::fstat(to, &target) != 0) return Method::read_write;
   const int flags = ::fcntl(to, F_GETFL);
   const bool appends = flags >= 0 && (flags & O_APPEND) != 0;  // both calls refuse it
@@ -85,7 +85,8 @@ std::expected<OutputFile, Error> OutputFile::create(const std::filesystem::path&
   Fd file = os::above_stdio(Fd{fd});
   if (!file) {
     Error error = os::make_error(Stage::open, errno, "a temporary file in " + dir.native());
-    if (error.hint.empty()) error.hint = "set TMPDIR, or --tmpdir of `tine run`, to another directory";
+    if (error.hint.empty())
+      error.hint = "set TMPDIR, or --tmpdir of `tine run`, to another directory";
     return std::unexpected(std::move(error));
   }
   OutputFile made;
@@ -93,9 +94,23 @@ std::expected<OutputFile, Error> OutputFile::create(const std::filesystem::path&
   return made;
 }
 
+/// The first name of a file without a name is its place in /proc. Without /proc the job shares our
+/// open file, and nothing is known of who else has it.
+Fd OutputFile::open_for_job() const {
+  const std::string path = "/proc/self/fd/" + std::to_string(file_.get());
+  return os::above_stdio(Fd{::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC)});
+}
+
+/// A write lease is granted to a file's only opener. Source: fcntl(2), F_SETLEASE
+bool OutputFile::is_ours_alone() const noexcept {
+  if (::fcntl(file_.get(), F_SETLEASE, F_WRLCK) != 0) return false;
+  ::fcntl(file_.get(), F_SETLEASE, F_UNLCK);
+  return true;
+}
+
 std::uint64_t OutputFile::size() const noexcept {
   if (final_size_) return *final_size_;
-  struct stat file {};
+  struct stat file{};
   if (!file_ || ::fstat(file_.get(), &file) != 0) return 0;
   return static_cast<std::uint64_t>(file.st_size);
 }

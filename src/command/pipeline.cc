@@ -25,7 +25,7 @@ namespace {
 /// What the pipeline does with streams that its commands leave alone.
 struct Ends {
   std::optional<detail::RedirectSpec> last_out{};  ///< of the last stage
-  std::optional<int> all_errors{};                 ///< a descriptor of ours for every stage's stderr
+  std::optional<int> all_errors{};  ///< a descriptor of ours for every stage's stderr
 };
 
 /// Ends the stages that run. They share a group, so that one look at /proc serves for all; without
@@ -66,6 +66,14 @@ std::expected<std::vector<Finished>, Error> reap_stages(std::vector<Child>& stag
   return finished;
 }
 
+/// Its group is out of reach for the others then: each stage gets its own.
+bool has_own_session(const detail::CommandSpec& spec) {
+  return spec.new_session || spec.detach ||
+         std::ranges::any_of(spec.redirects, [](const auto& redirect) {
+           return redirect.second.kind == detail::RedirectSpec::Kind::pseudo_terminal;
+         });
+}
+
 /// With `launches`, one for each stage, the stages start beside each other; whether each could, is
 /// to be asked of them.
 std::expected<RunningPipeline, Error> start_stages(const std::vector<Command>& commands,
@@ -104,8 +112,12 @@ std::expected<RunningPipeline, Error> start_stages(const std::vector<Command>& c
     if (i == 0) {
       // At the terminal the whole pipeline stays with the caller, as its first stage does.
       const bool own = state.role == child::GroupRole::own;
-      group = own ? state.pid : -1;
-      if (own) state.role = child::GroupRole::shared;
+      if (own && !has_own_session(commands[0].spec())) {
+        group = state.pid;
+        state.role = child::GroupRole::shared;
+      } else if (!own) {
+        group = -1;
+      }
     }
     previous_out = std::move(next_out);
     running.stages.push_back(std::move(*stage));
@@ -205,8 +217,9 @@ namespace {
 detail::CommandSpec pipeline_spec(const std::vector<Command>& commands) {
   std::string name;
   for (const auto& command : commands) {
-    name += (name.empty() ? "" : " | ") +
-            std::string(command.spec().argv.empty() ? "" : command::base_name(command.spec().argv[0]));
+    name +=
+        (name.empty() ? "" : " | ") +
+        std::string(command.spec().argv.empty() ? "" : command::base_name(command.spec().argv[0]));
   }
   detail::CommandSpec spec;
   spec.argv = {std::move(name)};
@@ -277,7 +290,7 @@ struct detail::PipelineRun {
   std::expected<Drained, Error> wait_for(std::vector<Child>& stages) {
     os::Deadline deadline;
     if (pipeline.timeout_.count() > 0) {
-      deadline = std::chrono::steady_clock::now() + pipeline.timeout_;
+      deadline = os::deadline_after(pipeline.timeout_);
     }
     std::vector<int> pidfds;
     for (auto& stage : stages) pidfds.push_back(stage.fd());
@@ -293,8 +306,8 @@ struct detail::PipelineRun {
   }
 
   Failure failure(Cause cause, ExitStatus status) {
-    Failure made = command::failed_run(spec, cause, {status, output.usage}, std::move(output.out),
-                                       output.err);
+    Failure made =
+        command::failed_run(spec, cause, {status, output.usage}, std::move(output.out), output.err);
     made.message = statuses_text(output.stages);
     return made;
   }
@@ -306,7 +319,8 @@ struct detail::PipelineRun {
     if (output.truncated && !pipeline.truncate_at_limit_) how = Drained::stopped;
     const auto decisive = deciding_stage(output.stages);
     output.status = decisive ? output.stages[*decisive].finished.status : ExitStatus{};
-    if (*how == Drained::timed_out) return std::unexpected(failure(Cause::timed_out, output.status));
+    if (*how == Drained::timed_out)
+      return std::unexpected(failure(Cause::timed_out, output.status));
     if (*how != Drained::ended) {
       auto made = failure(Cause::cancelled, output.status);
       if (*how == Drained::stopped) {

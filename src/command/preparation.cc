@@ -92,8 +92,9 @@ Preparation::Status Preparation::prepare_words(const CommandSpec& spec) {
   for (const auto& change : spec.environment) {
     const bool bad_name = change.name.empty() || change.name.find('=') != std::string::npos;
     if (bad_name || has_nul(change.name) || (change.value && has_nul(*change.value))) {
-      return invalid(spec.argv[0], "the name of an environment variable is empty or contains '=', "
-                                   "or it or its value contains a NUL byte");
+      return invalid(spec.argv[0],
+                     "the name of an environment variable is empty or contains '=', "
+                     "or it or its value contains a NUL byte");
     }
   }
   argv_.reserve(spec.argv.size() + 1);
@@ -152,7 +153,8 @@ void Preparation::own_environment() {
 void Preparation::prepare_candidates(const CommandSpec& spec) {
   const std::string& program = spec.program ? *spec.program : spec.argv[0];
   const bool search = program.find('/') == std::string::npos;
-  paths_ = candidate_paths(program, search ? variable_of(spec, "PATH") : nullptr, !spec.cwd.empty());
+  paths_ =
+      candidate_paths(program, search ? variable_of(spec, "PATH") : nullptr, !spec.cwd.empty());
   for (const auto& path : paths_) path_pointers_.push_back(path.c_str());
   path_pointers_.push_back(nullptr);
   plan.candidates = path_pointers_.data();
@@ -231,6 +233,8 @@ namespace {
 
 child::FdOrigin origin_of(const RedirectSpec& redirect) {
   if (redirect.kind == Kind::inherit) return child::FdOrigin::inherited;
+  // The parent's own stdio by its number: that it may be missing is no mistake of the caller's.
+  if (redirect.kind == Kind::parent_fd && redirect.number <= 2) return child::FdOrigin::inherited;
   return redirect.kind == Kind::parent_fd ? child::FdOrigin::given : child::FdOrigin::ours;
 }
 

@@ -55,12 +55,12 @@ std::expected<Finished, Error> terminate_listening(const detail::CommandSpec& sp
 /// Waits while the loop reads; ends the command when the time is up or somebody says so.
 Result<void> finish_run(const detail::CommandSpec& spec, StreamLoop& loop, Run& run) {
   os::Deadline deadline;
-  if (spec.timeout.count() > 0) deadline = std::chrono::steady_clock::now() + spec.timeout;
+  if (spec.timeout.count() > 0) deadline = os::deadline_after(spec.timeout);
   auto how = loop.run_until_ended({run.child.fd()}, deadline, spec.cancel);
   if (!how) return std::unexpected(lost(spec, how.error()));
   run.how = *how;
-  auto finished = run.how == Drained::ended ? run.child.wait()
-                                             : terminate_listening(spec, loop, run.child);
+  auto finished =
+      run.how == Drained::ended ? run.child.wait() : terminate_listening(spec, loop, run.child);
   loop.finish();
   if (!finished) return std::unexpected(lost(spec, finished.error()));
   run.finished = *finished;
@@ -99,10 +99,24 @@ Result<Finished> wait_without_streams(const detail::CommandSpec& spec, Run& run)
   return run.finished;
 }
 
+/// A pipe whose other end nobody would hold: the child, or we, would wait for ever.
+std::optional<Failure> unheld_pipe(const detail::CommandSpec& spec, bool output_is_read) {
+  for (const auto& [number, redirect] : spec.redirects) {
+    if (redirect.kind != detail::RedirectSpec::Kind::pipe) continue;
+    if (output_is_read && (number == 1 || number == 2)) continue;
+    return command::not_started(
+        spec, Error{ErrorKind::invalid_argument, 0, Stage::prepare, spec.argv[0],
+                    "descriptor " + std::to_string(number) +
+                        " is a pipe that nobody would hold: use start(), or converse()"});
+  }
+  return std::nullopt;
+}
+
 Result<Finished> stream_pieces(const detail::CommandSpec& spec,
                                const std::function<command::Taker(int)>& taker_for,
                                const bool& stopped) {
   Run run;
+  if (auto refused = unheld_pipe(spec, true)) return std::unexpected(std::move(*refused));
   auto child = command::start(spec, {.defaults = {piped(1), piped(2)}});
   if (!child) return std::unexpected(command::not_started(spec, child.error()));
   run.child = std::move(*child);
@@ -119,11 +133,12 @@ Result<Finished> stream_pieces(const detail::CommandSpec& spec,
   return std::unexpected(command::failed_run(spec, *cause, run.finished));
 }
 
-/// Both streams, or (`errors` null) stdout alone, up to the capture limit.
+/// Both streams, or stdout alone, up to the capture limit.
 Result<Output> collect(const detail::CommandSpec& spec, bool with_stderr) {
   StartOptions options{.defaults = {piped(1)}};
   if (with_stderr) options.defaults.push_back(piped(2));
   Run run;
+  if (auto refused = unheld_pipe(spec, true)) return std::unexpected(std::move(*refused));
   auto child = command::start(spec, options);
   if (!child) return std::unexpected(command::not_started(spec, child.error()));
   run.child = std::move(*child);
@@ -151,8 +166,7 @@ Result<Output> collect(const detail::CommandSpec& spec, bool with_stderr) {
     static_cast<Finished&>(output) = run.finished;
     return output;
   }
-  auto failure =
-      command::failed_run(spec, *cause, run.finished, std::move(output.out), output.err);
+  auto failure = command::failed_run(spec, *cause, run.finished, std::move(output.out), output.err);
   if (run.how == Drained::stopped) {
     failure.error = Error{ErrorKind::output_limit, 0, Stage::read, failure.subject,
                           "the limit is " + std::to_string(spec.capture_limit) + " bytes"};
@@ -164,6 +178,7 @@ Result<Output> collect(const detail::CommandSpec& spec, bool with_stderr) {
 
 Result<Finished> Command::run() const {
   Run run;
+  if (auto refused = unheld_pipe(spec_, false)) return std::unexpected(std::move(*refused));
   auto child = command::start(spec_, {});
   if (!child) return std::unexpected(command::not_started(spec_, child.error()));
   run.child = std::move(*child);

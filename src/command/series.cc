@@ -41,7 +41,8 @@ Result<SeriesOutcome> Series::run() const {
   SeriesOutcome outcome = run_all();
   if (outcome.success) return outcome;
   if (!outcome.decided_by) {
-    Error error{ErrorKind::invalid_argument, 0, Stage::prepare, "a series", "no command to succeed"};
+    Error error{ErrorKind::invalid_argument, 0, Stage::prepare, "a series",
+                "no command to succeed"};
     return std::unexpected(command::not_started({}, std::move(error)));
   }
   const auto& deciding = *outcome.steps[*outcome.decided_by].outcome;

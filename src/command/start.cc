@@ -42,7 +42,7 @@ std::expected<void, Error> take_seat(ChildState& state, child::SpawnPlan& plan) 
 
 void start_clocks(ChildState& state, const CommandSpec& spec, DeadlineBy by) {
   if (spec.timeout.count() <= 0 || by == DeadlineBy::caller) return;
-  state.deadline = state.started + spec.timeout;
+  state.deadline = os::deadline_after(spec.timeout);
   if (state.seat.slot() != nullptr) {
     child::set_deadline(*state.seat.slot(), spec.timeout, spec.grace);
   }
@@ -81,8 +81,7 @@ std::expected<Child, Error> after_clone(const CommandSpec& spec, const StartOpti
                                         Preparation& preparation, Spawned made,
                                         std::unique_ptr<ChildState> state) {
   if (spec.foreground) {
-    state->terminal =
-        child::TerminalLoan(std::move(preparation.foreground_terminal), ::getpgrp());
+    state->terminal = child::TerminalLoan(std::move(preparation.foreground_terminal), ::getpgrp());
   }
   if (!made) {
     state->terminal.take_back();
@@ -105,14 +104,16 @@ std::expected<Child, Error> start(const CommandSpec& spec, const StartOptions& o
   Preparation preparation;
   auto state = before_clone(spec, options, preparation);
   if (!state) return std::unexpected(state.error());
-  auto made = child::spawn(preparation.plan, spec.detach ? child::Kinship::detached
-                                                         : child::Kinship::child);
+  auto made = child::spawn(preparation.plan,
+                           spec.detach ? child::Kinship::detached : child::Kinship::child);
   return after_clone(spec, options, preparation, std::move(made), std::move(*state));
 }
 
 std::expected<Child, Error> BackgroundStart::start(const CommandSpec& spec,
                                                    const StartOptions& options) {
   pad_.wait();
+  pad_.reset();
+  preparation_.reset();
   if (spec.detach || spec.foreground) return command::start(spec, options);
   preparation_.emplace();
   auto state = before_clone(spec, options, *preparation_);
@@ -121,7 +122,8 @@ std::expected<Child, Error> BackgroundStart::start(const CommandSpec& spec,
   pad_.plan = preparation_->plan;
   auto made = child::spawn_beside(pad_);
   // A group that others will join has to be there now, whichever side is first.
-  if (made && options.leads_group && preparation_->plan.set_group) {
+  if (made && options.leads_group && preparation_->plan.set_group &&
+      !preparation_->plan.new_session) {
     ::setpgid(made->pid, made->pid);
   }
   return after_clone(spec, options, *preparation_, std::move(made), std::move(*state));
@@ -129,7 +131,10 @@ std::expected<Child, Error> BackgroundStart::start(const CommandSpec& spec,
 
 std::optional<Error> BackgroundStart::failure(const CommandSpec& spec) {
   pad_.wait();
-  if (pad_.report().errno_value == 0) return std::nullopt;
+  if (pad_.report().errno_value == 0) {
+    preparation_.reset();  // and with it the files that were opened for the child
+    return std::nullopt;
+  }
   return explain(pad_.report(), spec, *preparation_);
 }
 

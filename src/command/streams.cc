@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,6 +24,7 @@ struct StreamLoop::State {
   os::EventLoop loop;
   std::vector<std::unique_ptr<Stream>> streams;
   std::vector<char> buffer = std::vector<char>(65536);
+  std::size_t bytes_read = 0;
   bool stopped = false;
   bool stoppable = true;
   bool cancelled = false;
@@ -37,8 +39,10 @@ struct StreamLoop::State {
   bool read_once(Stream& stream) {
     const ssize_t got = os::read_retry(stream.fd.get(), buffer.data(), buffer.size());
     if (got < 0 && errno == EAGAIN) return false;
+    if (got > 0) bytes_read += static_cast<std::size_t>(got);
     // EIO is how a pseudo-terminal says that the other side is closed.
-    const std::string_view piece(buffer.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+    const std::string_view piece(buffer.data(),
+                                 static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
     if (stream.taker(piece) && got > 0) return true;
     close(stream);
     return false;
@@ -102,7 +106,13 @@ bool StreamLoop::drain_until_ended(std::vector<int> pidfds, os::Deadline deadlin
 
 void StreamLoop::finish() {
   for (auto& stream : state_->streams) {
-    while (stream->fd && state_->read_once(*stream)) {
+    // What is there now, and not what a survivor goes on to write.
+    int left = 0;
+    if (stream->fd && ::ioctl(stream->fd.get(), FIONREAD, &left) != 0) left = 0;
+    while (stream->fd && left > 0) {
+      const std::size_t before = state_->bytes_read;
+      if (!state_->read_once(*stream)) break;
+      left -= static_cast<int>(state_->bytes_read - before);
     }
     if (!stream->fd) continue;
     stream->taker({});

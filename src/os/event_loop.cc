@@ -82,7 +82,8 @@ void EventLoop::delay_timers(Clock::duration by) {
 }
 
 int EventLoop::wait_limit_ms(std::optional<Clock::time_point> deadline) const {
-  if (!timers_.empty() && (!deadline || timers_.begin()->first.first < *deadline)) {
+  if (!timers_paused_ && !timers_.empty() &&
+      (!deadline || timers_.begin()->first.first < *deadline)) {
     deadline = timers_.begin()->first.first;
   }
   if (!deadline) return -1;
@@ -91,7 +92,7 @@ int EventLoop::wait_limit_ms(std::optional<Clock::time_point> deadline) const {
 }
 
 void EventLoop::run_due_timers() {
-  while (!timers_.empty() && timers_.begin()->first.first <= Clock::now()) {
+  while (!timers_paused_ && !timers_.empty() && timers_.begin()->first.first <= Clock::now()) {
     auto due = timers_.extract(timers_.begin());
     due_.erase(due.key().second);
     due.mapped()();

@@ -38,6 +38,8 @@ class EventLoop {
 
   TimerId at(Clock::time_point when, Handler handler);
   void cancel(TimerId timer) noexcept;
+  /// While paused no timer is due.
+  void pause_timers(bool paused) noexcept { timers_paused_ = paused; }
   /// Moves all timers: for time that does not count, such as a suspension.
   void delay_timers(Clock::duration by);
 
@@ -62,6 +64,7 @@ class EventLoop {
   std::map<std::pair<Clock::time_point, TimerId>, Handler> timers_;
   std::unordered_map<TimerId, Clock::time_point> due_;
   TimerId next_timer_ = 1;
+  bool timers_paused_ = false;
 };
 
 }  // namespace tine::os

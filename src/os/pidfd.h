@@ -28,6 +28,12 @@ int send_signal(int pidfd, int signal) noexcept;
 /// Waits until `pidfd` is readable (the process has ended), `other` is, or `deadline` passes.
 enum class PidfdWait : unsigned char { ended, other_readable, timed_out };
 using Deadline = std::optional<std::chrono::steady_clock::time_point>;
+/// From now, or as good as never for a duration that the clock cannot hold.
+inline std::chrono::steady_clock::time_point deadline_after(std::chrono::nanoseconds duration) {
+  constexpr auto kNever = std::chrono::hours(24 * 365 * 50);
+  return std::chrono::steady_clock::now() +
+         (duration < kNever ? duration : std::chrono::nanoseconds(kNever));
+}
 PidfdWait poll_pidfd(int pidfd, int other, Deadline deadline) noexcept;
 
 /// How an ended process ended, and what it used; it stays a zombie when `keep`.

@@ -58,8 +58,7 @@ class ProcPath {
 };
 
 inline int open_raw(const char* path, int flags) noexcept {
-  return static_cast<int>(
-      raw_syscall(SYS_openat, AT_FDCWD, as_word(path), flags | O_CLOEXEC, 0));
+  return static_cast<int>(raw_syscall(SYS_openat, AT_FDCWD, as_word(path), flags | O_CLOEXEC, 0));
 }
 
 inline void close_raw(int fd) noexcept { raw_syscall(SYS_close, fd); }

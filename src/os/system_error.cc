@@ -77,7 +77,8 @@ std::string Error::to_string() const {
   std::string text = action_of(stage);
   if (!subject.empty()) text += " '" + subject + "'";
   text += ": ";
-  text += errno_value != 0 ? std::strerror(errno_value) : kind_text(kind);  // NOLINT: glibc's is safe
+  text +=
+      errno_value != 0 ? std::strerror(errno_value) : kind_text(kind);  // NOLINT: glibc's is safe
   if (!hint.empty()) text += ": " + hint;
   return text;
 }

@@ -19,8 +19,9 @@ std::size_t length_by_lead(unsigned char lead) {
 std::size_t character_length(std::string_view text) {
   const std::size_t length = length_by_lead(static_cast<unsigned char>(text[0]));
   if (length > text.size()) return 0;
-  const bool whole = std::ranges::all_of(text.substr(0, length).substr(std::min<std::size_t>(length, 1)),
-                                         [](char c) { return (c & 0xc0) == 0x80; });
+  const bool whole =
+      std::ranges::all_of(text.substr(0, length).substr(std::min<std::size_t>(length, 1)),
+                          [](char c) { return (c & 0xc0) == 0x80; });
   return whole ? length : 0;
 }
 

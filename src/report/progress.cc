@@ -48,8 +48,7 @@ void Progress::job_ended(const JobFigures& job, const std::string& command) {
   ++ended_;
   failed_ += job.failed ? 1 : 0;
   cpu_ += job.cpu;
-  const bool among_slowest =
-      slowest_.size() < kSlowest || job.elapsed > slowest_.back().elapsed;
+  const bool among_slowest = slowest_.size() < kSlowest || job.elapsed > slowest_.back().elapsed;
   if (!among_slowest) return;
   const auto place = std::ranges::find_if(
       slowest_, [&](const SlowJob& slow) { return slow.elapsed < job.elapsed; });
@@ -80,10 +79,12 @@ std::string Progress::summary(Clock::time_point now) const {
   const double wall = seconds_since_start(now);
   const double cpu = std::chrono::duration<double>(cpu_).count();
   std::string text = fmt::format(
-      "jobs      {}\nfailed    {}\nwall      {}\nCPU       {} ({:.1f} cores busy)\nspeed     {:.{}f} "
+      "jobs      {}\nfailed    {}\nwall      {}\nCPU       {} ({:.1f} cores busy)\nspeed     "
+      "{:.{}f} "
       "jobs/s\n",
       grouped(ended_), grouped(failed_), readable(std::chrono::duration<double>(wall)),
-      readable(cpu_), cpu / wall, static_cast<double>(ended_) / wall, static_cast<double>(ended_) / wall < 10 ? 1 : 0);
+      readable(cpu_), cpu / wall, static_cast<double>(ended_) / wall,
+      static_cast<double>(ended_) / wall < 10 ? 1 : 0);
   const char* label = "slowest";
   for (const auto& slow : slowest_) {
     text += fmt::format("{:<9} {:>7}  {}\n", label, readable(slow.elapsed),

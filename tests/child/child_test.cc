@@ -144,7 +144,8 @@ TEST_F(ChildTest, UsageGrowsWhileItRunsAndIsFinalAfterwards) {
 }
 
 TEST_F(ChildTest, PeakMemoryIsTheChildsAndNotItsLaunchers) {
-  const auto own = Command({"sh", "-c", "x=$(head -c 100000000 /dev/zero | tr '\\0' x); echo ${#x}"});
+  const auto own =
+      Command({"sh", "-c", "x=$(head -c 100000000 /dev/zero | tr '\\0' x); echo ${#x}"});
   const auto large = own.capture().value();
   EXPECT_EQ(large.out, "100000000\n");
   EXPECT_GT(large.usage.max_rss.value_or(0), 100'000'000u);
@@ -183,7 +184,7 @@ TEST_F(ChildTest, CancelledWaitLeavesTheChildAlone) {
 
 TEST_F(ChildTest, SignalsDoNotDisturbAWait) {
   in_a_fork([] {
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = [](int) {};  // without SA_RESTART
     ::sigaction(SIGUSR1, &action, nullptr);
     auto child = Command({"sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do kill -USR1 $PPID; done"})
@@ -209,8 +210,12 @@ TEST_F(ChildTest, GuardianEnforcesTheDeadlineOfABusyOwner) {
 }
 
 TEST_F(ChildTest, GuardianKillsWhatIgnoresTermAtTheDeadline) {
-  auto child = Command({child_program("ignore_term")}).out(Redirect::null()).timeout(200ms).grace(50ms)
-                   .start().value();
+  auto child = Command({child_program("ignore_term")})
+                   .out(Redirect::null())
+                   .timeout(200ms)
+                   .grace(50ms)
+                   .start()
+                   .value();
   EXPECT_TRUE(eventually([&] { return !is_running(child.pid()); }));
   const auto status = child.wait()->status;
   EXPECT_TRUE(status.signal() == SIGKILL || status.signal() == SIGTERM);  // TERM before it was deaf

@@ -26,7 +26,8 @@ Command detached(const std::string& program) {
 TEST_P(DetachTest, OutlivesTheHost) {
   auto told = TypedPipe<pid_t>::create().value();
   in_a_fork([&] {
-    auto child = Command({child_program("ignore_term")}).out(Redirect::pipe()).detach().start().value();
+    auto child =
+        Command({child_program("ignore_term")}).out(Redirect::pipe()).detach().start().value();
     EXPECT_EQ(test::read_line(child.out()), "ready");
     EXPECT_TRUE(told.send(child.pid()));
   });
@@ -52,6 +53,7 @@ TEST_P(DetachTest, DestructorLeavesItAlone) {
   Fd input;
   {
     auto child = detached("sleep_until_eof").start().value();
+    EXPECT_EQ(test::read_line(child.out()), "ready");
     pid = child.pid();
     input = std::move(child.in());
   }

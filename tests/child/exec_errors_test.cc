@@ -57,8 +57,9 @@ TEST_P(ExecErrorsTest, TextFileWithoutInterpreter) {
   for (const std::string text : {"hello\n", ""}) {
     const std::string path = dir.write("text", text, 0755);
     expect_refused({path}, ErrorKind::bad_format,
-                   "cannot execute '" + path + "': Exec format error: neither a program for this "
-                   "machine nor a script with a #! line");
+                   "cannot execute '" + path +
+                       "': Exec format error: neither a program for this "
+                       "machine nor a script with a #! line");
   }
 }
 
@@ -66,25 +67,29 @@ TEST_P(ExecErrorsTest, FileThatIsNotExecutable) {
   const TemporaryDirectory dir;
   const std::string path = dir.write("text", "#!/bin/sh\n", 0644);
   expect_refused({path}, ErrorKind::not_executable,
-                 "cannot execute '" + path + "': Permission denied: the file is not executable "
-                 "(chmod +x makes it so)");
+                 "cannot execute '" + path +
+                     "': Permission denied: the file is not executable "
+                     "(chmod +x makes it so)");
 }
 
 TEST_P(ExecErrorsTest, ScriptWithoutItsInterpreter) {
   const TemporaryDirectory dir;
   const std::string path = dir.write("script", "#! /no/such/interpreter -x\necho\n", 0755);
   expect_refused({path}, ErrorKind::missing_interpreter,
-                 "cannot execute '" + path + "': No such file or directory: the file exists, but "
-                 "its interpreter '/no/such/interpreter' does not");
+                 "cannot execute '" + path +
+                     "': No such file or directory: the file exists, but "
+                     "its interpreter '/no/such/interpreter' does not");
 }
 
 TEST_P(ExecErrorsTest, ScriptWithWindowsLineEnds) {
   const TemporaryDirectory dir;
   const std::string path = dir.write("script", "#!/bin/sh\r\necho\r\n", 0755);
-  expect_refused({path}, ErrorKind::missing_interpreter,
-                 "cannot execute '" + path + "': No such file or directory: the file exists, but "
-                 "its interpreter '/bin/sh\\r' does not (its first line ends in CR LF: convert it "
-                 "to Unix line ends)");
+  expect_refused(
+      {path}, ErrorKind::missing_interpreter,
+      "cannot execute '" + path +
+          "': No such file or directory: the file exists, but "
+          "its interpreter '/bin/sh\\r' does not (its first line ends in CR LF: convert it "
+          "to Unix line ends)");
 }
 
 TEST_P(ExecErrorsTest, BinaryWithoutItsLoader) {
@@ -96,17 +101,20 @@ TEST_P(ExecErrorsTest, BinaryWithoutItsLoader) {
   elf.replace(at, 6, "/lib00");
   const std::string path = dir.write("binary", elf, 0755);
   expect_refused({path}, ErrorKind::missing_interpreter,
-                 "cannot execute '" + path + "': No such file or directory: the file exists, but "
-                 "the loader that it asks for does not");
+                 "cannot execute '" + path +
+                     "': No such file or directory: the file exists, but "
+                     "the loader that it asks for does not");
 }
 
 TEST_P(ExecErrorsTest, InterpreterThatMayNotBeExecuted) {
   const TemporaryDirectory dir;
   const std::string path = dir.write("script", "#!/tmp\n", 0755);
-  expect_refused({path}, ErrorKind::not_permitted,
-                 "cannot execute '" + path + "': Permission denied: a directory on the way is "
-                 "closed to this user, the file system is mounted noexec, or the interpreter is "
-                 "not executable");
+  expect_refused(
+      {path}, ErrorKind::not_permitted,
+      "cannot execute '" + path +
+          "': Permission denied: a directory on the way is "
+          "closed to this user, the file system is mounted noexec, or the interpreter is "
+          "not executable");
 }
 
 TEST_P(ExecErrorsTest, ProgramThatIsBeingWritten) {
@@ -114,8 +122,9 @@ TEST_P(ExecErrorsTest, ProgramThatIsBeingWritten) {
   const std::string path = dir.write("program", test::read_text("/bin/true"), 0755);
   const Fd writer{::open(path.c_str(), O_WRONLY | O_CLOEXEC)};
   expect_refused({path}, ErrorKind::system,
-                 "cannot execute '" + path + "': Text file busy: somebody has the file open for "
-                 "writing");
+                 "cannot execute '" + path +
+                     "': Text file busy: somebody has the file open for "
+                     "writing");
 }
 
 TEST_P(ExecErrorsTest, LoopOfLinks) {
@@ -130,8 +139,8 @@ TEST_P(ExecErrorsTest, OneArgumentOf200KiB) {
   expect_refused(Command({"/bin/true", std::string(200 << 10, 'x')}).env_clear(),
                  ErrorKind::argument_list_too_long,
                  "cannot execute '/bin/true': Argument list too long: 204827 bytes of arguments "
-                 "(the longest: 204800) and 0 of environment, where " + most +
-                 " are allowed in all and 131072 for each");
+                 "(the longest: 204800) and 0 of environment, where " +
+                     most + " are allowed in all and 131072 for each");
 }
 
 TEST_P(ExecErrorsTest, TenMebibytesOfArguments) {
@@ -141,8 +150,8 @@ TEST_P(ExecErrorsTest, TenMebibytesOfArguments) {
   const std::string most = std::to_string(::sysconf(_SC_ARG_MAX));
   expect_refused(command, ErrorKind::argument_list_too_long,
                  "cannot execute '/bin/true': Argument list too long: 10240918 bytes of arguments "
-                 "(the longest: 102400) and 12 of environment, where " + most +
-                 " are allowed in all and 131072 for each");
+                 "(the longest: 102400) and 12 of environment, where " +
+                     most + " are allowed in all and 131072 for each");
 }
 
 TEST_P(ExecErrorsTest, LargeEnvironmentIsCountedToo) {

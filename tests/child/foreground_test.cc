@@ -55,7 +55,8 @@ class ForegroundTest : public test::CleanProcessTest {
     });
   }
   void type(const std::string& text) {
-    ASSERT_EQ(::write(terminal_.get(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
+    ASSERT_EQ(::write(terminal_.get(), text.data(), text.size()),
+              static_cast<ssize_t>(text.size()));
   }
   [[nodiscard]] pid_t foreground_group() const { return ::tcgetpgrp(terminal_.get()); }
   [[nodiscard]] char state(pid_t pid) const {

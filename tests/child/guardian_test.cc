@@ -148,13 +148,13 @@ TEST_F(GuardianTest, KilledGuardianIsReplacedAtTheNextLaunch) {
 TEST_F(GuardianTest, ReplacedGuardianKnowsTheChildrenFromBefore) {
   auto told = TypedPipe<pid_t>::create().value();
   auto host = launch([&] {
-    auto before = Command({"sleep", 1000}).start().value();
-    os::send_signal(child::guardian_pidfd(), SIGKILL);
-    os::poll_pidfd(child::guardian_pidfd(), -1, {});
-    auto after = Command({"sleep", 1000}).start().value();
-    if (!told.send(before.pid()) || !told.send(after.pid())) return;
-    for (;;) ::pause();
-  }).value();
+                auto before = Command({"sleep", 1000}).start().value();
+                os::send_signal(child::guardian_pidfd(), SIGKILL);
+                os::poll_pidfd(child::guardian_pidfd(), -1, {});
+                auto after = Command({"sleep", 1000}).start().value();
+                if (!told.send(before.pid()) || !told.send(after.pid())) return;
+                for (;;) ::pause();
+              }).value();
   told.writer.close();
   const pid_t before = told.receive().value().value();
   const pid_t after = told.receive().value().value();
@@ -179,7 +179,8 @@ TEST_F(GuardianTest, GuardianIsNobodysChildAndHoldsNothingOfTheHost) {
   auto pipe = Pipe::create().value();
   in_a_fork([&] {
     EXPECT_TRUE(Command{"true"}.run());
-    const auto info = test::read_text("/proc/self/fdinfo/" + std::to_string(child::guardian_pidfd()));
+    const auto info =
+        test::read_text("/proc/self/fdinfo/" + std::to_string(child::guardian_pidfd()));
     const auto at = info.find("Pid:\t");
     ASSERT_NE(at, std::string::npos);
     const pid_t guardian = std::stoi(info.substr(at + 5));
@@ -205,10 +206,11 @@ TEST_F(GuardianTest, GuardianEndsWithItsHost) {
   pid_t guardian = 0;
   auto told = TypedPipe<pid_t>::create().value();
   auto host = launch([&] {
-    const bool ran = Command{"true"}.run().has_value();
-    const auto info = test::read_text("/proc/self/fdinfo/" + std::to_string(child::guardian_pidfd()));
-    return ran && told.send(std::stoi(info.substr(info.find("Pid:\t") + 5))) ? 0 : 1;
-  }).value();
+                const bool ran = Command{"true"}.run().has_value();
+                const auto info =
+                    test::read_text("/proc/self/fdinfo/" + std::to_string(child::guardian_pidfd()));
+                return ran && told.send(std::stoi(info.substr(info.find("Pid:\t") + 5))) ? 0 : 1;
+              }).value();
   guardian = told.receive().value().value();
   EXPECT_TRUE(host.wait()->status.success());
   EXPECT_TRUE(eventually([&] { return !is_running(guardian); }));

@@ -76,9 +76,9 @@ TEST_F(LaunchFunctionTest, BufferedOutputIsWrittenExactlyOnce) {
     std::printf("before ");
     std::cout << "cout ";
     EXPECT_TRUE(launch([] {
-      std::printf("inside ");
-      std::cout << "inside-cout ";
-    })->wait());
+                  std::printf("inside ");
+                  std::cout << "inside-cout ";
+                })->wait());
     std::printf("after");
   });
   pipe.writer.close();
@@ -115,8 +115,9 @@ TEST_F(LaunchFunctionTest, StdinIsNullUnlessInherited) {
       return ::read(0, &byte, 1) == 1 ? byte : 'n';
     };
     EXPECT_EQ(launch([&] { return int{read_one()}; })->wait()->status.code(), 'n');
-    EXPECT_EQ(launch({.inherit_stdin = true}, [&] { return int{read_one()}; })->wait()->status.code(),
-              'y');
+    EXPECT_EQ(
+        launch({.inherit_stdin = true}, [&] { return int{read_one()}; })->wait()->status.code(),
+        'y');
   });
 }
 
@@ -130,7 +131,7 @@ TEST_F(LaunchFunctionTest, SignalsAreResetAndTheMaskIsEmpty) {
     sigprocmask(SIG_SETMASK, &all, nullptr);
     const auto looks_right = [] {
       const auto handler_of = [](int number) {
-        struct sigaction action {};
+        struct sigaction action{};
         sigaction(number, nullptr, &action);
         return action.sa_handler;
       };
@@ -192,9 +193,7 @@ TEST_F(LaunchFunctionTest, ItsOwnChildrenDieWithIt) {
 
 TEST_F(LaunchFunctionTest, LaunchesNest) {
   auto child = launch([] {
-    auto inner = launch([] {
-      return launch([] { return 5; })->wait()->status.code().value() + 1;
-    });
+    auto inner = launch([] { return launch([] { return 5; })->wait()->status.code().value() + 1; });
     return inner->wait()->status.code().value() + 1;
   });
   EXPECT_EQ(child->wait()->status.code(), 7);
@@ -202,7 +201,9 @@ TEST_F(LaunchFunctionTest, LaunchesNest) {
 
 TEST_F(LaunchFunctionTest, CommandsWorkInTheChild) {
   EXPECT_EQ(launch([] { return Command({"echo", "x"}).read().value() == "x" ? 0 : 1; })
-                ->wait()->status.code(), 0);
+                ->wait()
+                ->status.code(),
+            0);
 }
 
 TEST_F(LaunchFunctionThreadsTest, SeveralThreadsAreRefusedUnlessAllowed) {
@@ -216,7 +217,8 @@ TEST_F(LaunchFunctionThreadsTest, SeveralThreadsAreRefusedUnlessAllowed) {
   EXPECT_EQ(refused.error().kind, ErrorKind::threads_running);
   EXPECT_EQ(refused.error().to_string().find(
                 "cannot create a process for 'a function': this process has several threads: 2 "
-                "threads are running"), 0u)
+                "threads are running"),
+            0u)
       << refused.error().to_string();
   auto allowed = launch({.threads = ThreadPolicy::allow}, [] { return 4; });
   ASSERT_TRUE(allowed);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 
-/// The rules of launching, by their numbers in the rule book of launching, for every way of making a process.
-/// Rule 11's PDEATHSIG and rule 14 have no test: the library uses neither. Rules 1 and 6 are about
-/// cost and live in bench/. Rules 19 to 21: tests/command.
+/// The rules of launching, by their numbers in the rule book of launching, for every way of making
+/// a process. Rule 11's PDEATHSIG and rule 14 have no test: the library uses neither. Rules 1 and 6
+/// are about cost and live in bench/. Rules 19 to 21: tests/command.
 
 #include <fcntl.h>
 #include <signal.h>

@@ -33,10 +33,10 @@ TEST_P(LaunchThreadsTest, StatusesAndOutputsAreNotMixed) {
   in_threads([&](int thread) {
     for (int i = 0; i < 4; ++i) {
       const std::string text = std::to_string(thread) + "-" + std::to_string(i);
-      const auto said = Command({"sh", "-c", "echo $0; echo e$0 >&2; exit $1", text,
-                                 std::to_string(thread)})
-                            .unchecked()
-                            .capture();
+      const auto said =
+          Command({"sh", "-c", "echo $0; echo e$0 >&2; exit $1", text, std::to_string(thread)})
+              .unchecked()
+              .capture();
       const bool right = said && said->out == text + "\n" && said->err == "e" + text + "\n" &&
                          said->status.code() == thread;
       if (!right) ++wrong;
@@ -74,10 +74,12 @@ TEST_P(LaunchThreadsTest, FailuresInBetweenDisturbNobody) {
 TEST_P(LaunchThreadsTest, ConcurrentTimeoutsFindTheirOwnChild) {
   std::atomic<int> wrong{0};
   in_threads([&](int thread) {
-    const auto ended =
-        Command({"sleep", thread % 2 == 0 ? "1000" : "0"}).timeout(std::chrono::seconds(thread % 2 == 0 ? 0 : 100) + std::chrono::milliseconds(30)).run();
-    const bool right = thread % 2 == 0 ? !ended && ended.error().cause == Cause::timed_out
-                                       : ended.has_value();
+    const auto ended = Command({"sleep", thread % 2 == 0 ? "1000" : "0"})
+                           .timeout(std::chrono::seconds(thread % 2 == 0 ? 0 : 100) +
+                                    std::chrono::milliseconds(30))
+                           .run();
+    const bool right =
+        thread % 2 == 0 ? !ended && ended.error().cause == Cause::timed_out : ended.has_value();
     if (!right) ++wrong;
   });
   EXPECT_EQ(wrong, 0);
@@ -100,9 +102,9 @@ TEST_P(LaunchThreadsTest, SignalsDuringALaunchReachTheHostAlone) {
   host_pid = ::getpid();
   handled = 0;
   handled_elsewhere = 0;
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = [](int) { ++(::getpid() == host_pid ? handled : handled_elsewhere); };
-  struct sigaction before {};
+  struct sigaction before{};
   ::sigaction(SIGUSR1, &action, &before);  // without SA_RESTART: every wait is interrupted
   std::atomic<bool> done{false};
   const pthread_t launcher = ::pthread_self();

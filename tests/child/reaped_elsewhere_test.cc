@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-/// Hosts that take the statuses of our children away: SIGCHLD ignored, or a loop around waitpid(-1).
+/// Hosts that take the statuses of our children away: SIGCHLD ignored, or a loop around
+/// waitpid(-1).
 
 #include <signal.h>
 #include <sys/wait.h>
@@ -54,7 +55,7 @@ TEST_F(ReapedElsewhereTest, HostThatIgnoresSigchld) {
 
 TEST_F(ReapedElsewhereTest, HostThatWantsNoZombies) {
   in_a_fork([] {
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = SIG_DFL;
     action.sa_flags = SA_NOCLDWAIT;
     ::sigaction(SIGCHLD, &action, nullptr);
@@ -96,7 +97,9 @@ TEST_F(ReapedElsewhereTest, TerminateAndDestructorAreNotConfused) {
     ::signal(SIGCHLD, SIG_IGN);
     auto child = Command({"sleep", 1000}).start().value();
     const auto ended = child.terminate();
-    { auto other = Command({"sleep", 1000}).start().value(); }
+    {
+      auto other = Command({"sleep", 1000}).start().value();
+    }
     ::signal(SIGCHLD, SIG_DFL);
     if (ended) {
       EXPECT_EQ(ended->status.signal(), SIGTERM);

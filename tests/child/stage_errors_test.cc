@@ -114,10 +114,12 @@ TEST_P(StageErrorsTest, RequestThatMakesNoSense) {
     expect_refused(command, ErrorKind::invalid_argument, Stage::prepare, text);
   };
   using namespace std::string_literals;
-  refused(Command::of({}), "cannot prepare: the request makes no sense: a command needs at least a "
-                           "program");
-  refused({"true", "a\0b"s}, "cannot prepare 'true': the request makes no sense: an argument "
-                             "contains a NUL byte");
+  refused(Command::of({}),
+          "cannot prepare: the request makes no sense: a command needs at least a "
+          "program");
+  refused({"true", "a\0b"s},
+          "cannot prepare 'true': the request makes no sense: an argument "
+          "contains a NUL byte");
   const std::string environment =
       "cannot prepare 'true': the request makes no sense: the name of an environment variable is "
       "empty or contains '=', or it or its value contains a NUL byte";
@@ -125,9 +127,10 @@ TEST_P(StageErrorsTest, RequestThatMakesNoSense) {
   refused(Command{"true"}.env("", "c"), environment);
   refused(Command{"true"}.env("A", "b\0c"s), environment);
   refused(Command{"true"}.env_remove("A=B"), environment);
-  refused(Command{"true"}.fd(-1, Redirect::null()), "cannot prepare 'true': the request makes no "
-                                                    "sense: a negative descriptor cannot be "
-                                                    "redirected");
+  refused(Command{"true"}.fd(-1, Redirect::null()),
+          "cannot prepare 'true': the request makes no "
+          "sense: a negative descriptor cannot be "
+          "redirected");
   refused(Command{"true"}.affinity({-1}),
           "cannot prepare 'true': the request makes no sense: no such CPU");
 }

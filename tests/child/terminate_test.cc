@@ -29,7 +29,8 @@ TEST_F(TerminateTest, IgnoredTermIsFollowedByKill) {
 }
 
 TEST_F(TerminateTest, GraceIsTimeToEndInOrder) {
-  auto child = test::start_ready({"sh", "-c", "trap 'exit 9' TERM; echo ready; while :; do sleep 0.01; done"});
+  auto child = test::start_ready(
+      {"sh", "-c", "trap 'exit 9' TERM; echo ready; while :; do sleep 0.01; done"});
   EXPECT_EQ(child.terminate(1h)->status.code(), 9);
 }
 
@@ -63,7 +64,8 @@ TEST_F(TerminateTest, DeafGrandchildrenAreKilled) {
 
 TEST_F(TerminateTest, OrphanInTheGroupGoesWithTheChild) {
   std::string said;
-  auto child = test::start_ready({child_program("spawn_grandchild"), "orphan", "deaf", "wait"}, &said);
+  auto child =
+      test::start_ready({child_program("spawn_grandchild"), "orphan", "deaf", "wait"}, &said);
   EXPECT_TRUE(child.terminate(1ms));
   EXPECT_TRUE(eventually([&] { return !is_running(std::stoi(said)); }));
 }
@@ -90,7 +92,8 @@ TEST_F(TerminateTest, LeftoversInTheGroupDieWithTheChild) {
 
 TEST_F(TerminateTest, LeftoversMayBeLeft) {
   std::string said;
-  auto child = test::start_ready(Command({child_program("spawn_grandchild")}).leave_descendants(), &said);
+  auto child =
+      test::start_ready(Command({child_program("spawn_grandchild")}).leave_descendants(), &said);
   EXPECT_TRUE(child.wait()->status.success());
   const pid_t grandchild = std::stoi(said);
   EXPECT_TRUE(is_running(grandchild));
@@ -107,7 +110,8 @@ TEST_F(TerminateTest, StepsAreTakenInTheirOrder) {
 }
 
 TEST_F(TerminateTest, NoStepsMeansKillAtOnce) {
-  auto child = test::start_ready({"sh", "-c", "trap 'exit 4' TERM; echo ready; while :; do sleep 0.01; done"});
+  auto child = test::start_ready(
+      {"sh", "-c", "trap 'exit 4' TERM; echo ready; while :; do sleep 0.01; done"});
   EXPECT_EQ(child.terminate(std::span<const StopStep>{})->status.signal(), SIGKILL);
 }
 
@@ -119,9 +123,10 @@ TEST_F(TerminateTest, EndedChildIsOnlyReaped) {
 
 TEST_F(TerminateTest, ForkingFamilyIsCaught) {
   // Three generations that keep making new processes while they are being ended.
-  auto child = test::start_ready({"sh", "-c",
-                                  "spin() { while :; do (sleep 0.01; :) & (sleep 0.01; :); done; }; "
-                                  "trap '' TERM; spin & spin & echo ready; spin"});
+  auto child =
+      test::start_ready({"sh", "-c",
+                         "spin() { while :; do (sleep 0.01; :) & (sleep 0.01; :); done; }; "
+                         "trap '' TERM; spin & spin & echo ready; spin"});
   const pid_t group = child.pid();
   EXPECT_TRUE(child.terminate(1ms));
   EXPECT_TRUE(eventually([&] { return ::kill(-group, 0) != 0; }));

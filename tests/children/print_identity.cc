@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// print_identity: prints pid, ppid, pgid, sid, uid, gid, umask (octal), nice and cwd, one per line as
-// name=value, then argv as argvN=word.
+// print_identity: prints pid, ppid, pgid, sid, uid, gid, umask (octal), nice and cwd, one per line
+// as name=value, then argv as argvN=word.
 
 #include <stdio.h>
 #include <sys/resource.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// spawn_grandchild HOW...: makes a grandchild that sleeps for ever with our stdout, prints its pid and,
-// unless told to wait, exits with 0. HOW is any of
+// spawn_grandchild HOW...: makes a grandchild that sleeps for ever with our stdout, prints its pid
+// and, unless told to wait, exits with 0. HOW is any of
 //   group    the grandchild has a process group of its own
 //   session  the grandchild has a session of its own
 //   orphan   made through an intermediate that has exited

@@ -33,9 +33,10 @@ TEST_F(RunEndingsTest, JobLogTellsEveryWayOfEnding) {
   const TemporaryDirectory directory;
   const std::string log = directory / "log";
   const std::string text = directory.write("text", "no program");
-  const auto end = end_of(tine_run({"-j1", "--joblog", log, "--timeout", "0.2", "--term-seq", "INT,5000",
-                                    ":::", "true", "exit 3", "kill -9 $$", "/no/such", text,
-                                    "sleep 600", "trap 'exit 5' INT; while :; do sleep 0.01; done"}));
+  const auto end =
+      end_of(tine_run({"-j1", "--joblog", log, "--timeout", "0.2", "--term-seq", "INT,5000",
+                       ":::", "true", "exit 3", "kill -9 $$", "/no/such", text, "sleep 600",
+                       "trap 'exit 5' INT; while :; do sleep 0.01; done"}));
   EXPECT_EQ(end.code(), 6);
   EXPECT_EQ(endings_in(log),
             (std::vector<std::string>{"-1\t0\ttrap 'exit 5' INT; while :; do sleep 0.01; done",
@@ -50,8 +51,11 @@ TEST_F(RunEndingsTest, JobLogHasOneLineForACommandOfSeveral) {
 }
 
 TEST_F(RunEndingsTest, ReportHasTwentyLinesAndNoControlCharacters) {
-  std::vector<std::string> words{"-j1", "printf 'one\\033[2Jtwo\\033]0;x\\007\\302\\233\\n\\377\\rlast\\n' >&2;"
-                                 " exit {}", ":::"};
+  std::vector<std::string> words{
+      "-j1",
+      "printf 'one\\033[2Jtwo\\033]0;x\\007\\302\\233\\n\\377\\rlast\\n' >&2;"
+      " exit {}",
+      ":::"};
   for (int i = 1; i <= 50; ++i) words.push_back("1");
   const auto end = end_of(tine_run(words).err(Redirect::pipe()));
   EXPECT_EQ(end.code(), 50);
@@ -77,9 +81,9 @@ TEST_F(RunEndingsTest, SummaryShowsEachSlowJobInOneLine) {
 TEST_F(RunEndingsTest, TimeoutEndsTheTreeAndRetriesCount) {
   const TemporaryDirectory directory;
   Pids pids(directory);
-  const auto end = end_of(tine_run({"--timeout", "0.2", "--retries", "2",
-                                    "(" + pids.tell("child.$$") + " exec sleep 600) & wait; : {}",
-                                    ":::", "1"}));
+  const auto end =
+      end_of(tine_run({"--timeout", "0.2", "--retries", "2",
+                       "(" + pids.tell("child.$$") + " exec sleep 600) & wait; : {}", ":::", "1"}));
   EXPECT_EQ(end.code(), 1);
   EXPECT_NE(end.err.find("(2 attempts)"), std::string::npos) << end.err;
   EXPECT_EQ(files_in(directory.path()), 2u);
@@ -90,8 +94,8 @@ TEST_F(RunEndingsTest, TimeoutEndsTheTreeAndRetriesCount) {
 }
 
 TEST_F(RunEndingsTest, TimeoutInPerCentOfTheMedianEndsTheSlowOne) {
-  const auto end = end_of(tine_run({"-j1", "--timeout", "1000%", "sleep", ":::", "0.05", "0.05", "0.05",
-                                    "600", "0.05"}));
+  const auto end = end_of(tine_run(
+      {"-j1", "--timeout", "1000%", "sleep", ":::", "0.05", "0.05", "0.05", "600", "0.05"}));
   EXPECT_EQ(end.code(), 1);
 }
 
@@ -104,10 +108,10 @@ TEST_F(RunEndingsTest, HaltNowEndsTheTreesOfTheOthersAndSoonWaitsForThem) {
   for (const std::string when : {"now", "soon"}) {
     const TemporaryDirectory directory;
     Pids pids(directory);
-    const std::string job =
-        "if [ {} = 1 ]; then (" + pids.tell("child") + " until [ -e " + (directory / "go") +
-        " ]; do sleep 0.01; done) & wait; echo whole; else until [ -e " + (directory / "child") +
-        " ]; do sleep 0.01; done; exit 7; fi";
+    const std::string job = "if [ {} = 1 ]; then (" + pids.tell("child") + " until [ -e " +
+                            (directory / "go") +
+                            " ]; do sleep 0.01; done) & wait; echo whole; else until [ -e " +
+                            (directory / "child") + " ]; do sleep 0.01; done; exit 7; fi";
     auto run = start_alone(tine_run({"-j2", "--halt", when + ",fail=1", job, ":::", "1", "2", "3"})
                                .out(Redirect::pipe())
                                .err(Redirect::pipe()));
@@ -140,15 +144,17 @@ TEST_F(RunEndingsTest, HaltCodesAreThoseOfGnuParallel) {
 }
 
 TEST_F(RunEndingsTest, TimedOutJobHaltsWith255) {
-  const auto end = end_of(tine_run({"--halt", "now,fail=1", "--timeout", "0.1", "sleep {}", ":::", "600"}));
+  const auto end =
+      end_of(tine_run({"--halt", "now,fail=1", "--timeout", "0.1", "sleep {}", ":::", "600"}));
   EXPECT_EQ(end.code(), 255);
 }
 
 TEST_F(RunEndingsTest, FilesAreNamedWithTheirTagsAlsoBelowResults) {
   const TemporaryDirectory directory;
-  const auto end = end_of(tine_run({"-k", "--files", "--tag", "--results", directory / "r", "echo",
-                                    ":::", "a", "b"}));
-  EXPECT_EQ(end.out, "a\t" + (directory / "r/1/a/stdout") + "\nb\t" + (directory / "r/1/b/stdout") + "\n");
+  const auto end = end_of(
+      tine_run({"-k", "--files", "--tag", "--results", directory / "r", "echo", ":::", "a", "b"}));
+  EXPECT_EQ(end.out,
+            "a\t" + (directory / "r/1/a/stdout") + "\nb\t" + (directory / "r/1/b/stdout") + "\n");
   EXPECT_EQ(read_text(directory / "r/1/b/stdout"), "b\n");
 }
 

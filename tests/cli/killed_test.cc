@@ -15,11 +15,11 @@ class KilledRunTest : public CleanProcessTest {
   void SetUp() override {
     CleanProcessTest::SetUp();
     directory_.write("job", script(), 0755);
-    run_ = start_alone(tine_run({"-j4", directory_ / "job", ":::", "plain", "deaf", "stopped",
-                                 "daemon"})
-                           .env("TMPDIR", directory_.path())
-                           .out(Redirect::null())
-                           .err(Redirect::null()));
+    run_ = start_alone(
+        tine_run({"-j4", directory_ / "job", ":::", "plain", "deaf", "stopped", "daemon"})
+            .env("TMPDIR", directory_.path())
+            .out(Redirect::null())
+            .err(Redirect::null()));
     for (const char* name : {"plain", "deaf", "stopped", "daemon", "grandchild"}) {
       jobs_.push_back(pids_.of(name));
     }
@@ -32,11 +32,18 @@ class KilledRunTest : public CleanProcessTest {
   [[nodiscard]] std::string script() const {
     return "#!/bin/sh\n"
            "case $1 in\n"
-           "plain) " + pids_.tell("plain") + " exec sleep 600;;\n"
-           "deaf) trap '' TERM INT HUP; " + pids_.tell("deaf") + " exec sleep 600;;\n"
-           "stopped) " + pids_.tell("stopped") + " kill -STOP $$; exec sleep 600;;\n"
-           "daemon) setsid setsid --fork sh -c '" + pids_.tell("grandchild") + " exec sleep 600'; " +
-           pids_.tell("daemon") + " exec sleep 600;;\n"
+           "plain) " +
+           pids_.tell("plain") +
+           " exec sleep 600;;\n"
+           "deaf) trap '' TERM INT HUP; " +
+           pids_.tell("deaf") +
+           " exec sleep 600;;\n"
+           "stopped) " +
+           pids_.tell("stopped") +
+           " kill -STOP $$; exec sleep 600;;\n"
+           "daemon) setsid setsid --fork sh -c '" +
+           pids_.tell("grandchild") + " exec sleep 600'; " + pids_.tell("daemon") +
+           " exec sleep 600;;\n"
            "esac\n";
   }
 
@@ -111,9 +118,9 @@ TEST_F(KillTest, RunInsideARunDiesWithTheOutermost) {
   Pids pids(directory);
   const std::string inner = std::string(TINE_COMMAND) + " run -j2 'if [ {} = a ]; then " +
                             pids.tell("job") + " else setsid setsid --fork sh -c \"" +
-                            "echo \\$\\$ >" + (directory / "x") + "; mv " + (directory / "x") + " " +
-                            (directory / "daemon") + "; exec sleep 600\"; fi; exec sleep 600'" +
-                            " ::: a b";
+                            "echo \\$\\$ >" + (directory / "x") + "; mv " + (directory / "x") +
+                            " " + (directory / "daemon") +
+                            "; exec sleep 600\"; fi; exec sleep 600'" + " ::: a b";
   auto run = start_alone(tine_run({"-I", "@", inner + " # @", ":::", "1"}).out(Redirect::null()));
   const std::vector<pid_t> all{pids.of("job"), pids.of("daemon")};
   ::kill(-run.pid(), SIGKILL);
@@ -137,10 +144,11 @@ TEST_F(KillTest, WhatAJobLeftBehindOutlivesANormalRun) {
 TEST_F(KillTest, WhatAJobLeftBehindDiesWhenTheRunIsEnded) {
   const TemporaryDirectory directory;
   Pids pids(directory);
-  auto run = start_alone(tine_run(
-      {"-j1", "if [ {} = 1 ]; then env -i setsid --fork sh -c '" + pids.tell("left") +
-                  " exec sleep 600'; else " + pids.tell("job") + " exec sleep 600; fi",
-       ":::", "1", "2"}));
+  auto run = start_alone(
+      tine_run({"-j1",
+                "if [ {} = 1 ]; then env -i setsid --fork sh -c '" + pids.tell("left") +
+                    " exec sleep 600'; else " + pids.tell("job") + " exec sleep 600; fi",
+                ":::", "1", "2"}));
   const pid_t left = pids.of("left");
   const pid_t job = pids.of("job");
   ::kill(run.pid(), SIGTERM);

@@ -18,8 +18,9 @@ using RunLimitsTest = CleanProcessTest;
 TEST_F(RunLimitsTest, JobHasTheStandardDescriptorsAlone) {
   const TemporaryDirectory directory;
   for (const char* mode : {"--group", "--lb", "-u", "-k"}) {
-    const auto end = end_of(tine_run({"-j4", mode, "--joblog", directory / "log",
-                                      child_program("print_fds") + " #", ":::", "1", "2", "3", "4"}));
+    const auto end =
+        end_of(tine_run({"-j4", mode, "--joblog", directory / "log",
+                         child_program("print_fds") + " #", ":::", "1", "2", "3", "4"}));
     EXPECT_EQ(end.out, "0 1 2\n0 1 2\n0 1 2\n0 1 2\n") << mode;
   }
 }
@@ -32,15 +33,16 @@ TEST_F(RunLimitsTest, JobHasNoSignalBlockedOrIgnored) {
 }
 
 TEST_F(RunLimitsTest, JobHasTheLimitsThatTheCommandWasStartedWith) {
-  const auto end = end_of(
-      tine_run({"ulimit -Sn; ulimit -Hn; : {}", ":::", "1"}).limit(RLIMIT_NOFILE, 123, 456));
+  const auto end =
+      end_of(tine_run({"ulimit -Sn; ulimit -Hn; : {}", ":::", "1"}).limit(RLIMIT_NOFILE, 123, 456));
   EXPECT_EQ(end.out, "123\n456\n");
 }
 
 TEST_F(RunLimitsTest, JobKnowsItsNumberItsSlotAndItsRun) {
-  auto run = start_alone(tine_run({"-j1", "-k", "echo $PARALLEL_SEQ $PARALLEL_JOBSLOT $PARALLEL_PID; : {}",
-                                   ":::", "1", "2"})
-                             .out(Redirect::pipe()));
+  auto run =
+      start_alone(tine_run({"-j1", "-k", "echo $PARALLEL_SEQ $PARALLEL_JOBSLOT $PARALLEL_PID; : {}",
+                            ":::", "1", "2"})
+                      .out(Redirect::pipe()));
   const std::string pid = std::to_string(run.pid());
   EXPECT_EQ(read_to_end(run.out()), "1 1 " + pid + "\n2 1 " + pid + "\n");
   EXPECT_EQ(status_of(run).code(), 0);
@@ -48,7 +50,8 @@ TEST_F(RunLimitsTest, JobKnowsItsNumberItsSlotAndItsRun) {
 
 TEST_F(RunLimitsTest, SlotsOfJobsThatRunAtOnceDiffer) {
   const TemporaryDirectory directory;
-  const std::string all = "until [ $(ls " + directory.path() + " | wc -l) = 3 ]; do sleep 0.01; done";
+  const std::string all =
+      "until [ $(ls " + directory.path() + " | wc -l) = 3 ]; do sleep 0.01; done";
   const auto end = end_of(tine_run(
       {"-j3", ": >" + (directory / "{}") + "; " + all + "; echo {%}", ":::", "a", "b", "c"}));
   std::string slots = end.out;
@@ -84,8 +87,8 @@ TEST_F(RunLimitsTest, ProcessLimitMeansFewerJobsAtOnceAndSaysSo) {
   std::filesystem::copy_file(TINE_COMMAND, command);
   std::filesystem::permissions(directory.path(), std::filesystem::perms::all);
   constexpr uid_t kNobodyElse = 54321;
-  const auto end = end_of(Command{command, "run", "-k", "-j20", "sleep", "0.{}", ":::", 1, 2, 3, 1, 2,
-                                  3, 1, 2, 3, 1, 2, 3, 1, 2, 3}
+  const auto end = end_of(Command{command, "run", "-k", "-j20", "sleep", "0.{}", ":::", 1, 2, 3, 1,
+                                  2,       3,     1,    2,      3,       1,      2,     3, 1, 2, 3}
                               .env("PARALLEL_SHELL", "/bin/sh")
                               .env("TMPDIR", directory.path())
                               .dir("/")
@@ -120,8 +123,9 @@ TEST_F(RunLimitsSlowTest, ThousandJobsAtOnceAllEndWithTheirRun) {
   auto run = start_alone(tine_run({"-j0", "--lb", child_program("ignore_term"), "#{}"})
                              .input(input)
                              .out(Redirect::write(directory / "out")));
-  ASSERT_TRUE(eventually(
-      [&] { return read_text(directory / "out").size() == kJobs * std::string("ready\n").size(); }));
+  ASSERT_TRUE(eventually([&] {
+    return read_text(directory / "out").size() == kJobs * std::string("ready\n").size();
+  }));
   const auto tree = process_tree(run.pid());
   ASSERT_TRUE(tree);
   EXPECT_GT(tree->size(), kJobs);

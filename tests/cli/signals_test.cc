@@ -17,7 +17,8 @@ class RunSignalsTest : public CleanProcessTest {
  protected:
   /// A job that tells its pid and then waits for the file `go`.
   [[nodiscard]] std::string waiting_job() const {
-    return pids_.tell("job{}") + " until [ -e " + (directory_ / "go") + " ]; do sleep 0.01; done; echo {}";
+    return pids_.tell("job{}") + " until [ -e " + (directory_ / "go") +
+           " ]; do sleep 0.01; done; echo {}";
   }
   void go() const { directory_.write("go", ""); }
 
@@ -26,7 +27,8 @@ class RunSignalsTest : public CleanProcessTest {
 };
 
 TEST_F(RunSignalsTest, HangupLetsRunningJobsFinishAndStartsNoMore) {
-  auto run = start_alone(tine_run({"-j1", waiting_job(), ":::", "1", "2", "3"}).out(Redirect::pipe()));
+  auto run =
+      start_alone(tine_run({"-j1", waiting_job(), ":::", "1", "2", "3"}).out(Redirect::pipe()));
   pids_.of("job1");
   ::kill(run.pid(), SIGHUP);
   // The runner has taken it from the queue once it waits again without it.
@@ -53,8 +55,25 @@ TEST_F(RunSignalsTest, UnderNohupAHangupChangesNothing) {
   EXPECT_EQ(status_of(run).code(), 0);
 }
 
+TEST_F(RunSignalsTest, SignalsIgnoredByTheStarterAreHeardAndDefaultInJobs) {
+  const auto started = [&](std::vector<std::string> words) {
+    words.insert(words.begin(),
+                 {"trap '' INT TERM CHLD TSTP; exec \"$@\"", "sh", TINE_COMMAND, "run"});
+    words.insert(words.begin(), {"/bin/bash", "-c"});
+    return Command::of(std::move(words)).in(Redirect::null()).timeout(std::chrono::minutes(1));
+  };
+  EXPECT_EQ(end_of(started({child_program("print_signals"), ":::", "x"})).out,
+            "blocked:\nignored:\nhandled:\n");
+  auto run = start_alone(started({waiting_job(), ":::", "1"}));
+  const pid_t job = pids_.of("job1");
+  ::kill(run.pid(), SIGINT);
+  EXPECT_EQ(status_of(run).signal(), SIGINT);
+  EXPECT_TRUE(eventually([&] { return !is_running(job); }));
+}
+
 TEST_F(RunSignalsTest, User1ListsTheRunningJobs) {
-  auto run = start_alone(tine_run({waiting_job(), ":::", "1"}).out(Redirect::null()).err(Redirect::pipe()));
+  auto run = start_alone(
+      tine_run({waiting_job(), ":::", "1"}).out(Redirect::null()).err(Redirect::pipe()));
   const pid_t job = pids_.of("job1");
   ::kill(run.pid(), SIGUSR1);
   const std::string line = read_line(run.err());
@@ -100,8 +119,9 @@ TEST_F(RunSignalsTest, PausedReaderKeepsNoSignalOut) {
   for (const int signal : {SIGTERM, SIGINT}) {
     const TemporaryDirectory directory;
     Pids pids(directory);
-    auto run = start_alone(tine_run({"-j2", "if [ {} = 1 ]; then head -c 1000000 /dev/zero; else " +
-                                                pids.tell("job") + " exec sleep 600; fi",
+    auto run = start_alone(tine_run({"-j2",
+                                     "if [ {} = 1 ]; then head -c 1000000 /dev/zero; else " +
+                                         pids.tell("job") + " exec sleep 600; fi",
                                      ":::", "1", "2"})
                                .out(Redirect::pipe())
                                .err(Redirect::null()));
@@ -119,8 +139,9 @@ TEST_F(RunSignalsTest, PausedReaderKeepsNoSignalOut) {
 }
 
 TEST_F(RunSignalsTest, PausedReaderKeepsTheDeathOfTheSupervisorNotOut) {
-  auto run = start_alone(tine_run({"-j2", "if [ {} = 1 ]; then head -c 1000000 /dev/zero; else " +
-                                              pids_.tell("job") + " exec sleep 600; fi",
+  auto run = start_alone(tine_run({"-j2",
+                                   "if [ {} = 1 ]; then head -c 1000000 /dev/zero; else " +
+                                       pids_.tell("job") + " exec sleep 600; fi",
                                    ":::", "1", "2"})
                              .out(Redirect::pipe())
                              .err(Redirect::null()));
@@ -156,9 +177,33 @@ TEST_F(RunSignalsTest, ControlCAtATerminalEndsTheJobsAndTheShellSeesAnInterrupt)
   EXPECT_TRUE(eventually([&] { return !is_running(job); }));
 }
 
+TEST_F(RunSignalsTest, ControlZAtATerminalStopsAllOnceAndContinueContinuesThem) {
+  const std::string pipe = directory_ / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  auto run =
+      start_alone(tine_run({"-j2", pids_.tell("job{}") + " read line <" + pipe, ":::", "1", "2"})
+                      .in(Redirect::pseudo_terminal())
+                      .out(Redirect::pseudo_terminal())
+                      .err(Redirect::pseudo_terminal()));
+  const std::vector<pid_t> all{pids_.of("job1"), pids_.of("job2"), runner_of(run.pid()), run.pid()};
+  for (int round = 0; round < 2; ++round) {
+    ASSERT_EQ(::write(run.in().get(), "\x1a", 1), 1);
+    for (const pid_t pid : all)
+      EXPECT_TRUE(eventually([&] { return state_of(pid) == 'T'; })) << pid;
+    ::kill(-run.pid(), SIGCONT);
+    for (const pid_t pid : all)
+      EXPECT_TRUE(eventually([&] { return state_of(pid) == 'S'; })) << pid;
+  }
+  Fd writer{::open(pipe.c_str(), O_WRONLY | O_CLOEXEC)};
+  ASSERT_EQ(::write(writer.get(), "go\n", 3), 3);
+  writer.reset();
+  EXPECT_EQ(status_of(run).code(), 1);  // the second job read the end of the pipe
+}
+
 TEST_F(RunSignalsTest, ControlCIsHeardWhileTheTerminalIsFull) {
-  auto run = start_alone(tine_run({"-j2", "if [ {} = 1 ]; then yes | head -c 1000000; else " +
-                                              pids_.tell("job") + " exec sleep 600; fi",
+  auto run = start_alone(tine_run({"-j2",
+                                   "if [ {} = 1 ]; then yes | head -c 1000000; else " +
+                                       pids_.tell("job") + " exec sleep 600; fi",
                                    ":::", "1", "2"})
                              .in(Redirect::pseudo_terminal())
                              .out(Redirect::pseudo_terminal())

@@ -44,9 +44,9 @@ TEST_F(RunSpaceTest, OutputThatDidNotFitIsNoSuccessEvenIfTheJobSaysSo) {
   const TinyDisk disk;
   if (!disk.mounted()) GTEST_SKIP() << "may not mount";
   for (const char* mode : {"--group", "-k"}) {
-    const auto end = end_of(tine_run({"-j1", mode, "head -c 200000 /dev/zero 2>/dev/null; true {}",
-                                      ":::", "1", "2"})
-                                .env("TMPDIR", disk.path()));
+    const auto end = end_of(
+        tine_run({"-j1", mode, "head -c 200000 /dev/zero 2>/dev/null; true {}", ":::", "1", "2"})
+            .env("TMPDIR", disk.path()));
     EXPECT_EQ(end.code(), 255);
     EXPECT_NE(end.err.find("no space left in '" + disk.path() + "'"), std::string::npos) << end.err;
     EXPECT_LE(end.out.size(), 65536u) << "the second job has not run";
@@ -82,8 +82,8 @@ TEST_F(RunSpaceTest, JobLogThatCannotBeWrittenStopsTheRun) {
 
 TEST_F(RunSpaceTest, LargeOutputCostsNoMemory) {
   const TemporaryDirectory directory;
-  auto run = start_alone(tine_run({"-k", "head -c 100000000 /dev/zero; : {}", ":::", "1", "2"})
-                             .out(Redirect::pipe()));
+  auto run = start_alone(
+      tine_run({"-k", "head -c 100000000 /dev/zero; : {}", ":::", "1", "2"}).out(Redirect::pipe()));
   pid_t runner = 0;
   ASSERT_TRUE(eventually([&] { return (runner = runner_of(run.pid())) != 0; }));
   std::size_t got = 0;
@@ -104,10 +104,10 @@ using RunSpaceSlowTest = CleanProcessTest;
 TEST_F(RunSpaceSlowTest, MillionInputsNeedLittleMemory) {
   const TemporaryDirectory directory;
   for (const char* how : {"-X", "--dry-run"}) {
-    const auto end = end_of(
-        Command::shell("seq 1000000 | " TINE_COMMAND " run -j2 " + std::string(how) + " true >" +
-                       (directory / "out") + " & wait $!; cat " + (directory / "out") + " | wc -c")
-            .env("PARALLEL_SHELL", "/bin/sh"));
+    const auto end = end_of(Command::shell("seq 1000000 | " TINE_COMMAND " run -j2 " +
+                                           std::string(how) + " true >" + (directory / "out") +
+                                           " & wait $!; cat " + (directory / "out") + " | wc -c")
+                                .env("PARALLEL_SHELL", "/bin/sh"));
     EXPECT_EQ(end.code(), 0);
     EXPECT_EQ(end.err, "");
   }

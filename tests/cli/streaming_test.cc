@@ -18,9 +18,8 @@ void put(const Fd& to, const std::string& text) {
 
 TEST_F(RunStreamingTest, JobStartsAndItsOutputAppearsWhileStdinStaysOpen) {
   for (const char* mode : {"--group", "-k", "--lb", "-u"}) {
-    auto run = start_alone(tine_run({"-j2", mode, "echo got {}"})
-                               .in(Redirect::pipe())
-                               .out(Redirect::pipe()));
+    auto run = start_alone(
+        tine_run({"-j2", mode, "echo got {}"}).in(Redirect::pipe()).out(Redirect::pipe()));
     put(run.in(), "one\n");
     EXPECT_EQ(read_line(run.out()), "got one") << mode;
     put(run.in(), "tw");
@@ -79,14 +78,14 @@ TEST_F(RunStreamingTest, RetriedFirstJobIsNotHeldUpByWhatWaitsForIt) {
 TEST_F(RunStreamingTest, TagStandsOnceBeforeALineThatSpansBlocks) {
   const auto end = end_of(tine_run(
       {"-k", "--tag", "head -c 70000 /dev/zero | tr '\\0' {}; echo; echo {}", ":::", "a", "b"}));
-  EXPECT_EQ(end.out, "a\t" + std::string(70000, 'a') + "\na\ta\nb\t" + std::string(70000, 'b') +
-                         "\nb\tb\n");
+  EXPECT_EQ(end.out,
+            "a\t" + std::string(70000, 'a') + "\na\ta\nb\t" + std::string(70000, 'b') + "\nb\tb\n");
 }
 
 TEST_F(RunStreamingTest, LinesOfAMebibyteAreNotCut) {
   for (const char* mode : {"--group", "--lb"}) {
-    const auto end = end_of(tine_run(
-        {"-k", mode, "head -c 3000000 /dev/zero | tr '\\0' {}; echo", ":::", "a", "b"}));
+    const auto end = end_of(
+        tine_run({"-k", mode, "head -c 3000000 /dev/zero | tr '\\0' {}; echo", ":::", "a", "b"}));
     EXPECT_EQ(end.out.size(), 2 * 3000001u) << mode;
     EXPECT_EQ(end.out, std::string(3000000, 'a') + "\n" + std::string(3000000, 'b') + "\n") << mode;
   }

@@ -47,11 +47,11 @@ TEST_F(RunStreamsTest, FullStderrEndsTheRunWithoutACrash) {
 
 TEST_F(RunStreamsTest, ReaderThatGoesAwayEndsThousandsOfJobs) {
   const TemporaryDirectory directory;
-  auto run = start_alone(
-      tine_run({"-j2", "-a", "-", "echo {}; echo {} >>" + (directory / "started")})
-          .in(Redirect::pipe())
-          .out(Redirect::pipe())
-          .err(Redirect::pipe()));
+  auto run =
+      start_alone(tine_run({"-j2", "-a", "-", "echo {}; echo {} >>" + (directory / "started")})
+                      .in(Redirect::pipe())
+                      .out(Redirect::pipe())
+                      .err(Redirect::pipe()));
   for (int i = 0; i < 2000; ++i) {
     ASSERT_EQ(::write(run.in().get(), "a\n", 2), 2);
   }
@@ -70,8 +70,7 @@ TEST_F(RunStreamsTest, ClosedStdinIsAnEmptyInput) {
 
 TEST_F(RunStreamsTest, AllThreeClosedIsSurvived) {
   const TemporaryDirectory directory;
-  const auto end =
-      end_of(in_shell("'echo job >" + (directory / "{}") + "' ::: a b <&- >&- 2>&-"));
+  const auto end = end_of(in_shell("'echo job >" + (directory / "{}") + "' ::: a b <&- >&- 2>&-"));
   EXPECT_EQ(end.code(), 0);
   EXPECT_EQ(read_text(directory / "a"), "job\n");
   EXPECT_EQ(end_of(in_shell("echo ::: a <&- >&- 2>&-")).code(), 255);
@@ -80,9 +79,9 @@ TEST_F(RunStreamsTest, AllThreeClosedIsSurvived) {
 TEST_F(RunStreamsTest, AppendedFileKeepsWhatItHad) {
   const TemporaryDirectory directory;
   directory.write("file", "before\n");
-  const auto end = end_of(
-      tine_run({"-k", "head -c 100000 /dev/zero | tr '\\0' {}; echo", ":::", "a", "b"})
-          .out(Redirect::append(directory / "file")));
+  const auto end =
+      end_of(tine_run({"-k", "head -c 100000 /dev/zero | tr '\\0' {}; echo", ":::", "a", "b"})
+                 .out(Redirect::append(directory / "file")));
   EXPECT_EQ(end.code(), 0);
   const std::string text = read_text(directory / "file");
   EXPECT_EQ(text, "before\n" + std::string(100000, 'a') + "\n" + std::string(100000, 'b') + "\n");
@@ -142,7 +141,8 @@ TEST_F(RunStreamsTest, ListOfALoopIsNotEatenByTheFirstJob) {
 }
 
 TEST_F(RunStreamsTest, BarOnATerminalIsRedrawnAndElsewhereALine) {
-  auto run = start_alone(tine_run({"--bar", "true", ":::", "1", "2"}).err(Redirect::pseudo_terminal()));
+  auto run =
+      start_alone(tine_run({"--bar", "true", ":::", "1", "2"}).err(Redirect::pseudo_terminal()));
   const std::string drawn = read_to_end(run.err());
   EXPECT_NE(drawn.find("\r["), std::string::npos);
   EXPECT_NE(drawn.find("2 of 2"), std::string::npos);

@@ -21,7 +21,8 @@ namespace tine::test {
 /// `tine run WORDS...`, bounded to a minute, with a clean environment of its own.
 inline Command tine_run(std::vector<std::string> words) {
   std::vector<std::string> all{TINE_COMMAND, "run"};
-  all.insert(all.end(), std::make_move_iterator(words.begin()), std::make_move_iterator(words.end()));
+  all.insert(all.end(), std::make_move_iterator(words.begin()),
+             std::make_move_iterator(words.end()));
   return Command::of(std::move(all))
       .env_remove("PARALLEL")
       .env("PARALLEL_SHELL", "/bin/sh")
@@ -84,7 +85,8 @@ inline pid_t guardian_of(pid_t supervisor) {
     std::error_code gone;
     const auto program =
         std::filesystem::read_symlink("/proc/" + std::to_string(process.pid) + "/exe", gone);
-    if (process.parent == supervisor && program.string().find("memfd:") != std::string::npos) return process.pid;
+    if (process.parent == supervisor && program.string().find("memfd:") != std::string::npos)
+      return process.pid;
   }
   return 0;
 }

@@ -44,10 +44,13 @@ TEST_F(BatchControlTest, StopStartingLetsTheRunningOnesFinish) {
     batch.add(Command({"cat"}).in(Redirect::fd(gate.reader.fd().get())));
   }
   ASSERT_TRUE(poke.writer.write_all("x"));
-  ASSERT_TRUE(batch.watch(poke.reader.fd().get(), [&] {
-    batch.stop_starting();
-    gate.writer.close();
-  }, true));
+  ASSERT_TRUE(batch.watch(
+      poke.reader.fd().get(),
+      [&] {
+        batch.stop_starting();
+        gate.writer.close();
+      },
+      true));
   EXPECT_TRUE(batch.next()->result);
   EXPECT_TRUE(batch.next()->result);
   EXPECT_FALSE(batch.next());
@@ -83,10 +86,13 @@ TEST_F(BatchControlTest, KillAllMayFollowEndAll) {
   batch.add({"sh", "-c", "trap '' USR1; while :; do sleep 0.01; done"});
   auto poke = Pipe::create().value();
   ASSERT_TRUE(poke.writer.write_all("x"));
-  ASSERT_TRUE(batch.watch(poke.reader.fd().get(), [&] {
-    batch.end_all();
-    batch.kill_all();
-  }, true));
+  ASSERT_TRUE(batch.watch(
+      poke.reader.fd().get(),
+      [&] {
+        batch.end_all();
+        batch.kill_all();
+      },
+      true));
   while (auto outcome = batch.next()) {
     EXPECT_EQ(outcome->result.error().cause, Cause::cancelled);
   }
@@ -131,11 +137,14 @@ TEST_F(BatchControlTest, SuspendedBatchStartsNothing) {
   auto poke = Pipe::create().value();
   bool resumed = false;
   ASSERT_TRUE(poke.writer.write_all("x"));
-  ASSERT_TRUE(batch.watch(poke.reader.fd().get(), [&] {
-    EXPECT_TRUE(batch.running().empty());
-    resumed = true;
-    batch.resume();
-  }, true));
+  ASSERT_TRUE(batch.watch(
+      poke.reader.fd().get(),
+      [&] {
+        EXPECT_TRUE(batch.running().empty());
+        resumed = true;
+        batch.resume();
+      },
+      true));
   EXPECT_TRUE(batch.next()->result);
   EXPECT_TRUE(resumed);
 }

@@ -142,7 +142,9 @@ TEST_F(BatchHaltTest, TimeoutEndsTheJobAndNotTheBatch) {
 }
 
 TEST_F(BatchHaltTest, DeafTreesAreKilledByTheStopSequence) {
-  Batch batch{{.timeout = 300ms, .stop = {StopStep{Signal::interrupt, 1ms}, StopStep{Signal::terminate, 1ms}}, .jobs = 1}};
+  Batch batch{{.timeout = 300ms,
+               .stop = {StopStep{Signal::interrupt, 1ms}, StopStep{Signal::terminate, 1ms}},
+               .jobs = 1}};
   batch.add({child_program("spawn_grandchild"), "session", "deaf", "wait"});
   auto outcome = batch.next();
   ASSERT_TRUE(outcome);
@@ -207,8 +209,9 @@ TEST_F(BatchHaltTest, DelaySeparatesTheStarts) {
   for (int i = 0; i < 5; ++i) batch.add({"date", "+%s%N"});
   std::vector<std::int64_t> starts;
   while (auto outcome = batch.next()) {
-    starts.push_back(std::chrono::duration_cast<std::chrono::milliseconds>(
-                         outcome->started.time_since_epoch()).count());
+    starts.push_back(
+        std::chrono::duration_cast<std::chrono::milliseconds>(outcome->started.time_since_epoch())
+            .count());
   }
   std::ranges::sort(starts);
   ASSERT_EQ(starts.size(), 5u);

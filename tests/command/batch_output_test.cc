@@ -135,7 +135,8 @@ TEST_F(BatchOutputTest, SurvivorOfAJobNeverWritesIntoTheNextOnesFile) {
   const TemporaryDirectory dir;
   Batch batch{{.jobs = 1, .ordered = true}};
   const std::string survivor =
-      "sh -c 'echo $$ >$0; while :; do echo survivor; echo survivor >&2; sleep 0.002; done' \"$0\" & "
+      "sh -c 'echo $$ >$0; while :; do echo survivor; echo survivor >&2; sleep 0.002; done' \"$0\" "
+      "& "
       "while ! test -s \"$0\"; do sleep 0.002; done";
   batch.add(script(survivor, dir / "pid").leave_descendants());
   for (int i = 0; i < 20; ++i) batch.add(script("sleep 0.01; echo $0", std::to_string(i)));
@@ -161,7 +162,8 @@ TEST_F(BatchOutputTest, LinesComeWholeAndSayWhoseTheyAre) {
   };
   Batch batch{std::move(options)};
   for (int i = 0; i < 8; ++i) {
-    batch.add(script("for i in 1 2 3; do printf half; sleep 0.005; echo $0; echo e >&2; done", std::to_string(i)));
+    batch.add(script("for i in 1 2 3; do printf half; sleep 0.005; echo $0; echo e >&2; done",
+                     std::to_string(i)));
   }
   while (auto outcome = batch.next()) EXPECT_TRUE(outcome->result);
   ASSERT_EQ(said.size(), 8u);
@@ -174,7 +176,9 @@ TEST_F(BatchOutputTest, LinesComeWholeAndSayWhoseTheyAre) {
 TEST_F(BatchOutputTest, LastLineWithoutANewlineIsGivenAtTheEnd) {
   std::string said;
   BatchOptions options{.jobs = 1, .output = BatchOutput::lines};
-  options.on_output = [&](const RunningJob&, Piece piece) { said += "[" + std::string(piece.text) + "]"; };
+  options.on_output = [&](const RunningJob&, Piece piece) {
+    said += "[" + std::string(piece.text) + "]";
+  };
   Batch batch{std::move(options)};
   batch.add({"printf", "a\\nb"});
   EXPECT_TRUE(batch.next()->result);
@@ -190,7 +194,8 @@ TEST_F(BatchOutputTest, FloodsInLinesModeAreBoundedAndWhole) {
     longest = std::max(longest, piece.text.size());
   };
   Batch batch{std::move(options)};
-  for (int i = 0; i < 4; ++i) batch.add({child_program("flood"), 5'000'000});  // without any newline
+  for (int i = 0; i < 4; ++i)
+    batch.add({child_program("flood"), 5'000'000});  // without any newline
   while (auto outcome = batch.next()) EXPECT_TRUE(outcome->result);
   EXPECT_EQ(total, 4u * 2 * 5'000'000);
   EXPECT_LE(longest, 1_MiB + 64_KiB);
@@ -234,8 +239,8 @@ TEST_F(BatchOutputTest, TmpdirOfTheEnvironmentIsUsedAndLeftEmpty) {
     batch.add({"echo", "x"});
     auto outcome = batch.next();
     EXPECT_EQ(outcome->out.read(), "x\n");
-    const auto file = std::filesystem::read_symlink("/proc/self/fd/" +
-                                                    std::to_string(outcome->out.fd().get()));
+    const auto file =
+        std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(outcome->out.fd().get()));
     EXPECT_TRUE(file.native().starts_with(dir.path())) << file;
   });
   EXPECT_TRUE(std::filesystem::is_empty(dir.path()));

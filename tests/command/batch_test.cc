@@ -77,7 +77,8 @@ TEST_F(BatchTest, CanBeFilledAgainAfterItWasOver) {
 
 TEST_F(BatchTest, OrderedOutcomesComeInTheOrderOfTheInput) {
   Batch batch{{.jobs = 4, .ordered = true}};
-  for (int i = 0; i < 40; ++i) batch.add(script("sleep 0.0$(( (41 - $0) % 7 ))", std::to_string(i)));
+  for (int i = 0; i < 40; ++i)
+    batch.add(script("sleep 0.0$(( (41 - $0) % 7 ))", std::to_string(i)));
   std::uint64_t next = 0;
   while (auto outcome = batch.next()) EXPECT_EQ(outcome->index, next++);
   EXPECT_EQ(next, 40u);
@@ -211,15 +212,17 @@ TEST_F(BatchTest, RetriesFindTheirTurnWhenManyOutcomesWaitForThem) {
   const TemporaryDirectory dir;
   std::size_t started = 0;
   Batch batch{{.jobs = 2, .retries = 1, .ordered = true}, [&](Batch::Job& job) {
-    if (started == 0) {
-      job.command = script("test -e $0.again && exit 0; : >$0.again; "
-                           "while ! test -e $0.full; do sleep 0.01; done; exit 1", dir / "f");
-    } else {
-      job.command = Command{"true"};
-    }
-    if (++started == 257) dir.write("f.full", "");  // the last that may start beside it
-    return started > 400 ? Batch::Supply::end : Batch::Supply::job;
-  }};
+                if (started == 0) {
+                  job.command = script(
+                      "test -e $0.again && exit 0; : >$0.again; "
+                      "while ! test -e $0.full; do sleep 0.01; done; exit 1",
+                      dir / "f");
+                } else {
+                  job.command = Command{"true"};
+                }
+                if (++started == 257) dir.write("f.full", "");  // the last that may start beside it
+                return started > 400 ? Batch::Supply::end : Batch::Supply::job;
+              }};
   std::uint64_t next = 0;
   while (auto outcome = batch.next()) {
     EXPECT_EQ(outcome->index, next);
@@ -234,10 +237,10 @@ TEST_F(BatchTest, RetriesFindTheirTurnWhenManyOutcomesWaitForThem) {
 TEST_F(BatchTest, SourceIsAskedOnlyWhenASlotIsFree) {
   int asked = 0;
   Batch batch{{.jobs = 2}, [&](Batch::Job& job) {
-    ++asked;
-    job.command = Command{"sleep", 1000};
-    return Batch::Supply::job;
-  }};
+                ++asked;
+                job.command = Command{"sleep", 1000};
+                return Batch::Supply::job;
+              }};
   auto timer = Pipe::create().value();
   ASSERT_TRUE(batch.watch(timer.reader.fd().get(), [&] { batch.kill_all(); }, true));
   ASSERT_TRUE(timer.writer.write_all("x"));
@@ -250,12 +253,12 @@ TEST_F(BatchTest, SourceThatWaitsIsAskedAgainAfterAnEvent) {
   std::vector<std::string> words;
   bool ended = false;
   Batch batch{{.jobs = 1}, [&](Batch::Job& job) {
-    if (words.empty()) return ended ? Batch::Supply::end : Batch::Supply::wait;
-    job.command = Command{"echo", words.back()};
-    job.name = "the word " + words.back();
-    words.pop_back();
-    return Batch::Supply::job;
-  }};
+                if (words.empty()) return ended ? Batch::Supply::end : Batch::Supply::wait;
+                job.command = Command{"echo", words.back()};
+                job.name = "the word " + words.back();
+                words.pop_back();
+                return Batch::Supply::job;
+              }};
   ASSERT_TRUE(batch.watch(input.reader.fd().get(), [&] {
     char byte = 0;
     if (::read(input.reader.fd().get(), &byte, 1) == 1) {
@@ -280,10 +283,10 @@ TEST_F(BatchTest, SourceThatWaitsIsAskedAgainAfterAnEvent) {
 TEST_F(BatchTest, SlotIsKnownWhenTheSourceIsAsked) {
   int left = 6;
   Batch batch{{.jobs = 2}, [&](Batch::Job& job) {
-    if (left-- == 0) return Batch::Supply::end;
-    job.command = Command{"echo", job.slot};
-    return Batch::Supply::job;
-  }};
+                if (left-- == 0) return Batch::Supply::end;
+                job.command = Command{"echo", job.slot};
+                return Batch::Supply::job;
+              }};
   while (auto outcome = batch.next()) {
     EXPECT_EQ(outcome->out.read(), std::to_string(outcome->slot) + "\n");
   }
@@ -293,15 +296,18 @@ TEST_F(BatchTest, OrderedOutcomesHoldBackTheInput) {
   const TemporaryDirectory dir;
   std::uint64_t supplied = 0;
   Batch batch{{.jobs = 2, .ordered = true}, [&](Batch::Job& job) {
-    if (supplied == 600) return Batch::Supply::end;
-    if (supplied == 258) dir.write("go", "");  // one more than may wait for the first
-    job.command = supplied == 0 ? script("i=0; while ! test -e $0 && test $i -lt 100; do sleep 0.01; "
-                                         "i=$((i+1)); done; test -e $0 && echo too many || echo fine",
-                                         dir / "go")
-                                : Command{"true"};
-    ++supplied;
-    return Batch::Supply::job;
-  }};
+                if (supplied == 600) return Batch::Supply::end;
+                if (supplied == 258) dir.write("go", "");  // one more than may wait for the first
+                job.command =
+                    supplied == 0
+                        ? script(
+                              "i=0; while ! test -e $0 && test $i -lt 100; do sleep 0.01; "
+                              "i=$((i+1)); done; test -e $0 && echo too many || echo fine",
+                              dir / "go")
+                        : Command{"true"};
+                ++supplied;
+                return Batch::Supply::job;
+              }};
   auto first = batch.next();
   ASSERT_TRUE(first);
   EXPECT_EQ(first->index, 0u);

@@ -51,9 +51,10 @@ TEST_F(CancelThreadsTest, CaptureIsEndedAndKeepsItsOutput) {
     test::eventually([&] { return ::access((dir / "said").c_str(), F_OK) == 0; });
     stop.cancel();
   });
-  const auto result = Command({"sh", "-c", "echo early; : >" + (dir / "said") + "; exec sleep 1000"})
-                          .cancel(stop.token())
-                          .capture();
+  const auto result =
+      Command({"sh", "-c", "echo early; : >" + (dir / "said") + "; exec sleep 1000"})
+          .cancel(stop.token())
+          .capture();
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().cause, Cause::cancelled);
   EXPECT_EQ(result.error().output, "early\n");
@@ -116,10 +117,11 @@ TEST_F(CancelThreadsTest, BatchEndsWhatRunsAndStartsNothingMore) {
 
 TEST_F(CancelThreadsTest, EachLineIsEnded) {
   CancelSource stop;
-  const auto result = Command({"sh", "-c", "echo x; exec sleep 1000"}).cancel(stop.token()).each_line([&](Piece) {
-    std::jthread([&] { stop.cancel(); });
-    return true;
-  });
+  const auto result =
+      Command({"sh", "-c", "echo x; exec sleep 1000"}).cancel(stop.token()).each_line([&](Piece) {
+        std::jthread([&] { stop.cancel(); });
+        return true;
+      });
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().cause, Cause::cancelled);
 }
@@ -133,7 +135,7 @@ void with_alarm(const std::function<void(const CancelToken&)>& work) {
   in_a_fork([&] {
     CancelSource source;
     to_cancel = &source;
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = [](int) { to_cancel->cancel(); };
     ::sigaction(SIGALRM, &action, nullptr);
     const itimerval soon{{0, 0}, {0, 30'000}};
@@ -177,7 +179,8 @@ TEST_F(CancelCommandsTest, TokenThatFiredBeforehandStartsNothingForLong) {
   CancelSource stop;
   stop.cancel();
   EXPECT_EQ(Command({"sleep", 1000}).cancel(stop.token()).run().error().cause, Cause::cancelled);
-  EXPECT_EQ(Command({"sleep", 1000}).cancel(stop.token()).capture().error().cause, Cause::cancelled);
+  EXPECT_EQ(Command({"sleep", 1000}).cancel(stop.token()).capture().error().cause,
+            Cause::cancelled);
   Batch batch{{.cancel = stop.token()}};
   batch.add({"sleep", 1000});
   while (auto outcome = batch.next()) EXPECT_FALSE(outcome->result);

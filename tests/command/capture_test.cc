@@ -34,7 +34,10 @@ TEST_F(CaptureTest, CaptureKeepsEveryByte) {
 
 TEST_F(CaptureTest, ReadLeavesStderrAlone) {
   const test::TemporaryDirectory dir;
-  EXPECT_EQ(Command({"sh", "-c", "echo out; echo err >&2"}).err(Redirect::write(dir / "e")).read().value(),
+  EXPECT_EQ(Command({"sh", "-c", "echo out; echo err >&2"})
+                .err(Redirect::write(dir / "e"))
+                .read()
+                .value(),
             "out");
   EXPECT_EQ(test::read_text(dir / "e"), "err\n");
 }
@@ -78,7 +81,8 @@ TEST_F(CaptureTest, UncheckedDoesNotHideATimeout) {
 }
 
 TEST_F(CaptureTest, OnlyTheTailOfALongStderrIsKept) {
-  const auto failed = Command({"sh", "-c", "yes error | head -n 5000 >&2; echo last >&2; exit 1"}).capture();
+  const auto failed =
+      Command({"sh", "-c", "yes error | head -n 5000 >&2; echo last >&2; exit 1"}).capture();
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().stderr_tail.size(), 4096u);
   EXPECT_TRUE(failed.error().stderr_tail.ends_with("error\nlast\n"));
@@ -92,8 +96,10 @@ TEST_F(CaptureTest, OutputAboveTheLimitEndsTheCommand) {
   EXPECT_EQ(failed.error().cause, Cause::cancelled);
   EXPECT_EQ(failed.error().error->kind, ErrorKind::output_limit);
   EXPECT_EQ(failed.error().output.size(), 1000u);
-  EXPECT_NE(failed.error().to_string().find("cannot read 'yes': more output than the capture limit: "
-                                            "the limit is 1000 bytes"), std::string::npos)
+  EXPECT_NE(
+      failed.error().to_string().find("cannot read 'yes': more output than the capture limit: "
+                                      "the limit is 1000 bytes"),
+      std::string::npos)
       << failed.error().to_string();
 }
 
@@ -135,19 +141,21 @@ TEST_F(CaptureTest, TimeoutEndsTheWholeTree) {
 
 TEST_F(CaptureTest, TimeoutKillsWhatIgnoresTerm) {
   const auto failed = Command({"sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 0.01; done"})
-                          .timeout(300ms).grace(1ms).capture();
+                          .timeout(300ms)
+                          .grace(1ms)
+                          .capture();
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().cause, Cause::timed_out);
 }
 
 TEST_F(CaptureTest, WhatIsSaidDuringTheGraceIsHeard) {
   // More than a pipe holds: whoever says it in answer to TERM must not have to wait for a reader.
-  const auto failed =
-      Command({"sh", "-c",
-               "trap 'head -c 300000 /dev/zero; exit 5' TERM; echo ready; while :; do sleep 0.01; done"})
-          .timeout(500ms)
-          .grace(1h)
-          .capture();
+  const auto failed = Command({"sh", "-c",
+                               "trap 'head -c 300000 /dev/zero; exit 5' TERM; echo ready; while :; "
+                               "do sleep 0.01; done"})
+                          .timeout(500ms)
+                          .grace(1h)
+                          .capture();
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().cause, Cause::timed_out);
   EXPECT_EQ(failed.error().status->code(), 5);
@@ -155,7 +163,8 @@ TEST_F(CaptureTest, WhatIsSaidDuringTheGraceIsHeard) {
 }
 
 TEST_F(CaptureTest, TimeoutCoversAChildThatDoesNotReadItsInput) {
-  const auto failed = Command({"sleep", 1000}).input(std::string(1_MiB, 'x')).timeout(20ms).capture();
+  const auto failed =
+      Command({"sleep", 1000}).input(std::string(1_MiB, 'x')).timeout(20ms).capture();
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().cause, Cause::timed_out);
 }
@@ -168,7 +177,8 @@ TEST_F(CaptureTest, TimeoutOfAStoppedChildWorks) {
 }
 
 TEST_F(CaptureTest, ClosedStdioIsNotTheEndOfTheChild) {
-  const auto ended = Command({"sh", "-c", "exec <&- >&- 2>&-; sleep 0.05; exit 7"}).unchecked().capture();
+  const auto ended =
+      Command({"sh", "-c", "exec <&- >&- 2>&-; sleep 0.05; exit 7"}).unchecked().capture();
   EXPECT_EQ(ended->status.code(), 7);
 }
 

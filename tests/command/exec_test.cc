@@ -47,8 +47,9 @@ TEST_F(ExecTest, PidStaysTheSame) {
 }
 
 TEST_F(ExecTest, OptionsHold) {
-  EXPECT_EQ(become(Command({"sh", "-c", "pwd; echo $X; cat"}).dir("/usr").env("X", "y").input("in")),
-            "/usr\ny\nin");
+  EXPECT_EQ(
+      become(Command({"sh", "-c", "pwd; echo $X; cat"}).dir("/usr").env("X", "y").input("in")),
+      "/usr\ny\nin");
 }
 
 TEST_F(ExecTest, DescriptorsAboveStdioAreClosed) {

@@ -28,9 +28,9 @@ std::map<std::string, std::string> identity(Command command = {child_program("pr
 Command print_identity() { return {child_program("print_identity")}; }
 
 TEST_F(OptionsTest, WordsArriveAsTheyAre) {
-  const auto seen = identity(
-      {child_program("print_identity"), "two words", "", "$HOME", "*", std::string_view("view"),
-       std::filesystem::path("/a/path"), 42, -1L, 18446744073709551615ull});
+  const auto seen = identity({child_program("print_identity"), "two words", "", "$HOME", "*",
+                              std::string_view("view"), std::filesystem::path("/a/path"), 42, -1L,
+                              18446744073709551615ull});
   EXPECT_EQ(seen.at("argv1"), "two words");
   EXPECT_EQ(seen.at("argv2"), "");
   EXPECT_EQ(seen.at("argv3"), "$HOME");
@@ -154,16 +154,15 @@ TEST_F(OptionsTest, TextOfACommandCanBePastedIntoAShell) {
 
 // ---- Environment ----
 
-std::string environment_of(Command command) {
-  return command.out(Redirect::pipe()).read().value();
-}
+std::string environment_of(Command command) { return command.out(Redirect::pipe()).read().value(); }
 
 TEST_F(OptionsTest, EnvironmentIsInheritedAndAdded) {
   in_a_fork([] {
     ::setenv("TINE_TEST_A", "inherited", 1);
-    EXPECT_EQ(environment_of(Command({"sh", "-c", "echo $TINE_TEST_A-$TINE_TEST_B"})
-                                 .env("TINE_TEST_B", "added")),
-              "inherited-added");
+    EXPECT_EQ(
+        environment_of(
+            Command({"sh", "-c", "echo $TINE_TEST_A-$TINE_TEST_B"}).env("TINE_TEST_B", "added")),
+        "inherited-added");
   });
 }
 
@@ -189,8 +188,9 @@ TEST_F(OptionsTest, DuplicatesCollapseToTheLastWord) {
   EXPECT_EQ(count(Command({"/usr/bin/env"}).env_clear().env("A", "1").env("B", "x").env("A", "2")),
             "B=x\nA=2");
   EXPECT_EQ(count(Command({"/usr/bin/env"}).env_clear().env("A", "1").env_remove("A")), "");
-  EXPECT_EQ(count(Command({"/usr/bin/env"}).env_clear().env("A", "1").env_remove("A").env("A", "3")),
-            "A=3");
+  EXPECT_EQ(
+      count(Command({"/usr/bin/env"}).env_clear().env("A", "1").env_remove("A").env("A", "3")),
+      "A=3");
 }
 
 TEST_F(OptionsTest, DuplicatesOfTheHostAreReplacedTogether) {

@@ -23,9 +23,11 @@ Command exits(int code) { return {child_program("exit_with"), code}; }
 TEST_F(PipelineTest, SaysWhatTheShellSays) {
   const test::TemporaryDirectory dir;
   for (const char* name : {"a.py", "b.py", "c.txt", "d e.py"}) dir.write(name, "");
-  const auto piped = (Command({"ls", "-al"}).dir(dir.path()) | Command{"grep", "-F", ".py"} |
-                      Command{"wc", "-l"}).read();
-  EXPECT_EQ(piped.value(), Command::shell("ls -al | grep -F .py | wc -l").dir(dir.path()).read().value());
+  const auto piped =
+      (Command({"ls", "-al"}).dir(dir.path()) | Command{"grep", "-F", ".py"} | Command{"wc", "-l"})
+          .read();
+  EXPECT_EQ(piped.value(),
+            Command::shell("ls -al | grep -F .py | wc -l").dir(dir.path()).read().value());
   EXPECT_EQ(piped.value(), "3");
 }
 
@@ -34,8 +36,9 @@ TEST_F(PipelineTest, EveryStagesStatusIsKeptAndTheRightmostFailureDecides) {
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().cause, Cause::exited);
   EXPECT_EQ(failed.error().status->code(), 2);
-  EXPECT_EQ(failed.error().message, "exit_with: exited with 1 | exit_with: exited with 2 | "
-                                    "exit_with: exited with 0");
+  EXPECT_EQ(failed.error().message,
+            "exit_with: exited with 1 | exit_with: exited with 2 | "
+            "exit_with: exited with 0");
   const auto value = (exits(1) | exits(2) | exits(0)).unchecked().run().value();
   ASSERT_EQ(value.stages.size(), 3u);
   EXPECT_EQ(value.stages[0].finished.status.code(), 1);
@@ -91,13 +94,16 @@ TEST_F(PipelineTest, MiddleOfManyStages) {
 TEST_F(PipelineTest, MebibytesGoThroughUnchanged) {
   std::string text(10_MiB, 'x');
   for (std::size_t i = 0; i < text.size(); i += 997) text[i] = static_cast<char>(i);
-  const auto value = (Command{"cat"}.input(text) | Command{"cat"} | Command{"cat"}).capture().value();
+  const auto value =
+      (Command{"cat"}.input(text) | Command{"cat"} | Command{"cat"}).capture().value();
   EXPECT_TRUE(value.out == text);
 }
 
 TEST_F(PipelineTest, CaptureHearsEveryStagesStderr) {
-  const auto value = (Command{"sh", "-c", "echo one >&2; echo x"} |
-                      Command{"sh", "-c", "cat; echo two >&2"}).capture().value();
+  const auto value =
+      (Command{"sh", "-c", "echo one >&2; echo x"} | Command{"sh", "-c", "cat; echo two >&2"})
+          .capture()
+          .value();
   EXPECT_EQ(value.out, "x\n");
   EXPECT_NE(value.err.find("one\n"), std::string::npos);
   EXPECT_NE(value.err.find("two\n"), std::string::npos);
@@ -105,15 +111,21 @@ TEST_F(PipelineTest, CaptureHearsEveryStagesStderr) {
 
 TEST_F(PipelineTest, RedirectionsOfAStageHoldAgainstThePipe) {
   const test::TemporaryDirectory dir;
-  EXPECT_EQ((Command({"echo", "x"}).out(Redirect::write(dir / "f")) | Command{"cat"}).read().value(), "");
+  EXPECT_EQ(
+      (Command({"echo", "x"}).out(Redirect::write(dir / "f")) | Command{"cat"}).read().value(), "");
   EXPECT_EQ(test::read_text(dir / "f"), "x\n");
   EXPECT_EQ((Command{"echo", "x"} | Command{"cat"}.input("own")).read().value(), "own");
-  EXPECT_EQ((Command({"sh", "-c", "echo e >&2"}).err(Redirect::same_as(1)) | Command{"cat"}).read().value(), "e");
+  EXPECT_EQ((Command({"sh", "-c", "echo e >&2"}).err(Redirect::same_as(1)) | Command{"cat"})
+                .read()
+                .value(),
+            "e");
 }
 
 TEST_F(PipelineTest, StagesShareOneProcessGroup) {
-  const std::string text = (Command{child_program("print_identity")} |
-                            Command{"sh", "-c", "cat; ps -o pgid= -p $$"}).read().value();
+  const std::string text =
+      (Command{child_program("print_identity")} | Command{"sh", "-c", "cat; ps -o pgid= -p $$"})
+          .read()
+          .value();
   const auto who = test::named_values(text);
   EXPECT_EQ(who.at("pgid"), who.at("pid"));  // the first leads
   EXPECT_EQ(std::stoi(text.substr(text.rfind('\n') + 1)), std::stoi(who.at("pgid")));
@@ -125,11 +137,12 @@ TEST_F(PipelineTest, NoDescriptorOfOneStageLeaksIntoAnother) {
 }
 
 TEST_F(PipelineTest, TimeoutEndsAllStagesAndTheirTrees) {
-  const auto failed = (Command{child_program("spawn_grandchild"), "session", "wait"} |
-                       Command{"sh", "-c", "trap '' TERM; read x; echo $x; while :; do sleep 0.01; done"})
-                          .timeout(500ms)
-                          .grace(10ms)
-                          .capture();
+  const auto failed =
+      (Command{child_program("spawn_grandchild"), "session", "wait"} |
+       Command{"sh", "-c", "trap '' TERM; read x; echo $x; while :; do sleep 0.01; done"})
+          .timeout(500ms)
+          .grace(10ms)
+          .capture();
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().cause, Cause::timed_out);
   if (!failed.error().output.empty()) {
@@ -139,9 +152,9 @@ TEST_F(PipelineTest, TimeoutEndsAllStagesAndTheirTrees) {
 
 TEST_F(PipelineTest, WhatIsSaidDuringTheGraceIsHeard) {
   const auto failed =
-      (Command{"sleep", 1000} |
-       Command{"sh", "-c",
-               "trap 'head -c 300000 /dev/zero; exit 5' TERM; echo ready; while :; do sleep 0.01; done"})
+      (Command{"sleep", 1000} | Command{"sh", "-c",
+                                        "trap 'head -c 300000 /dev/zero; exit 5' TERM; echo ready; "
+                                        "while :; do sleep 0.01; done"})
           .timeout(500ms)
           .grace(1h)
           .capture();
@@ -155,24 +168,26 @@ TEST_F(PipelineTest, OutputLimitsFailOrTruncate) {
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().error->kind, ErrorKind::output_limit);
   EXPECT_EQ(failed.error().output.size(), 1000u);
-  const auto cut = (Command{"seq", 10000} | Command{"cat"}).capture_limit(10, OnLimit::truncate).capture();
+  const auto cut =
+      (Command{"seq", 10000} | Command{"cat"}).capture_limit(10, OnLimit::truncate).capture();
   ASSERT_TRUE(cut);
   EXPECT_TRUE(cut->truncated);
   EXPECT_EQ(cut->out, "1\n2\n3\n4\n5\n");
 }
 
 TEST_F(PipelineTest, LeftoversInTheGroupDieWithThePipeline) {
-  const auto value =
-      (Command({child_program("spawn_grandchild")}).err(Redirect::same_as(1)) | Command{"head", "-n", "1"})
-          .capture();
+  const auto value = (Command({child_program("spawn_grandchild")}).err(Redirect::same_as(1)) |
+                      Command{"head", "-n", "1"})
+                         .capture();
   ASSERT_TRUE(value) << value.error().to_string();
   EXPECT_TRUE(eventually([&] { return !is_running(std::stoi(value->out)); }));
 }
 
 TEST_F(PipelineTest, StartGivesAChildPerStage) {
-  auto running = (Command({"cat"}).in(Redirect::pipe()) | Command({"tr", "a-z", "A-Z"}).out(Redirect::pipe()))
-                     .start()
-                     .value();
+  auto running =
+      (Command({"cat"}).in(Redirect::pipe()) | Command({"tr", "a-z", "A-Z"}).out(Redirect::pipe()))
+          .start()
+          .value();
   ASSERT_EQ(running.stages.size(), 2u);
   ASSERT_EQ(::write(running.stages[0].in().get(), "text\n", 5), 5);
   running.stages[0].in().reset();
@@ -183,7 +198,8 @@ TEST_F(PipelineTest, StartGivesAChildPerStage) {
 TEST_F(PipelineTest, AbandonedStagesAreEnded) {
   std::vector<pid_t> pids;
   {
-    auto running = (Command{"sleep", 1000} | Command{"sleep", 1000} | Command{"cat"}).start().value();
+    auto running =
+        (Command{"sleep", 1000} | Command{"sleep", 1000} | Command{"cat"}).start().value();
     for (const auto& stage : running.stages) pids.push_back(stage.pid());
   }
   for (const pid_t pid : pids) EXPECT_NE(::kill(pid, 0), 0);

@@ -49,7 +49,7 @@ TEST_F(RedirectTest, CreatedFilesFollowTheUmaskOfTheParent) {
   const mode_t before = ::umask(027);
   ASSERT_TRUE(echo("x").out(Redirect::write(dir / "f")).run());
   ::umask(before);
-  struct stat file {};
+  struct stat file{};
   ASSERT_EQ(::stat((dir / "f").c_str(), &file), 0);
   EXPECT_EQ(file.st_mode & 0777, 0640u);
 }
@@ -112,7 +112,8 @@ TEST_F(RedirectTest, CyclesAndClosedTargetsAreRefused) {
     const auto result = command.start();
     ASSERT_FALSE(result);
     EXPECT_EQ(result.error().kind, ErrorKind::invalid_argument);
-    EXPECT_EQ(result.error().to_string(), "cannot prepare 'true': the request makes no sense: " + text);
+    EXPECT_EQ(result.error().to_string(),
+              "cannot prepare 'true': the request makes no sense: " + text);
   };
   refused(Command{"true"}.out(Redirect::same_as(2)).err(Redirect::same_as(1)),
           "descriptor 1 is redirected to 2, which is not open in the child or leads back to it");
@@ -123,7 +124,8 @@ TEST_F(RedirectTest, CyclesAndClosedTargetsAreRefused) {
 }
 
 TEST_F(RedirectTest, BytesOfAnySizeArriveWhole) {
-  for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{65536}, std::size_t{10_MiB}}) {
+  for (const std::size_t size :
+       {std::size_t{0}, std::size_t{1}, std::size_t{65536}, std::size_t{10_MiB}}) {
     std::string text(size, '\0');
     for (std::size_t i = 0; i < size; ++i) text[i] = static_cast<char>(i * 31 + i / 4096);
     EXPECT_TRUE(Command({"cat"}).input(text).capture()->out == text) << size;
@@ -217,73 +219,91 @@ const std::vector<int> kEachMissing[] = {{0}, {1}, {2}, {0, 1}, {1, 2}, {0, 2}, 
 
 TEST_F(RedirectTest, MissingStdioOfTheParentIsNullInTheChild) {
   for (const auto& closed : kEachMissing) {
-    without(closed, [&] {
-      const TemporaryDirectory dir;
-      const std::string told = dir / "told";
-      const auto ran = Command({child_program("print_links"), 9})
-                           .fd(9, Redirect::write(told))
-                           .run();
-      if (!ran) return ran.error().to_string();
-      std::istringstream lines{read_text(told)};
-      std::string wrong;
-      int fd = 0;
-      for (std::string line; std::getline(lines, line); ++fd) {
-        const bool missing = std::ranges::find(closed, fd) != closed.end();
-        if (missing && line != "/dev/null") wrong += std::to_string(fd) + ": " + line + "; ";
-      }
-      return fd == 3 ? wrong : "lines: " + std::to_string(fd);
-    }, "");
+    without(
+        closed,
+        [&] {
+          const TemporaryDirectory dir;
+          const std::string told = dir / "told";
+          const auto ran =
+              Command({child_program("print_links"), 9}).fd(9, Redirect::write(told)).run();
+          if (!ran) return ran.error().to_string();
+          std::istringstream lines{read_text(told)};
+          std::string wrong;
+          int fd = 0;
+          for (std::string line; std::getline(lines, line); ++fd) {
+            const bool missing = std::ranges::find(closed, fd) != closed.end();
+            if (missing && line != "/dev/null") wrong += std::to_string(fd) + ": " + line + "; ";
+          }
+          return fd == 3 ? wrong : "lines: " + std::to_string(fd);
+        },
+        "");
   }
 }
 
 TEST_F(RedirectTest, CaptureWorksWithoutStdioInTheParent) {
   for (const auto& closed : kEachMissing) {
-    without(closed, [] {
-      const auto said = Command({"sh", "-c", "cat; echo err >&2"}).input("in").capture();
-      return said ? said->out + said->err : said.error().to_string();
-    }, "inerr\n");
+    without(
+        closed,
+        [] {
+          const auto said = Command({"sh", "-c", "cat; echo err >&2"}).input("in").capture();
+          return said ? said->out + said->err : said.error().to_string();
+        },
+        "inerr\n");
   }
 }
 
 TEST_F(RedirectTest, PipelinesWorkWithoutStdioInTheParent) {
   for (const auto& closed : kEachMissing) {
-    without(closed, [] {
-      const auto said = (echo("a\nb\nc\n") | Command{"cat"} | Command{"wc", "-l"}).read();
-      return said ? *said : said.error().to_string();
-    }, "3");
+    without(
+        closed,
+        [] {
+          const auto said = (echo("a\nb\nc\n") | Command{"cat"} | Command{"wc", "-l"}).read();
+          return said ? *said : said.error().to_string();
+        },
+        "3");
   }
 }
 
 TEST_F(RedirectTest, ChildrenOfAParentWithoutStdioHoldNothingElse) {
   for (const auto& closed : kEachMissing) {
-    without(closed, [] {
-      const auto fds = Command({child_program("print_fds")}).input("x").read();
-      return fds ? *fds : fds.error().to_string();
-    }, "0 1 2");
+    without(
+        closed,
+        [] {
+          const auto fds = Command({child_program("print_fds")}).input("x").read();
+          return fds ? *fds : fds.error().to_string();
+        },
+        "0 1 2");
   }
 }
 
 TEST_F(RedirectTest, SwapWithAMissingDescriptorGivesNull) {
-  without({1}, [] {
-    const TemporaryDirectory dir;
-    const auto ran = Command({"sh", "-c", "readlink /proc/$$/fd/2 >&9"})
-                         .out(Redirect::fd(2))
-                         .err(Redirect::fd(1))
-                         .fd(9, Redirect::write(dir / "told"))
-                         .run();
-    return ran ? read_text(dir / "told") : ran.error().to_string();
-  }, "/dev/null\n");
+  without(
+      {1},
+      [] {
+        const TemporaryDirectory dir;
+        const auto ran = Command({"sh", "-c", "readlink /proc/$$/fd/2 >&9"})
+                             .out(Redirect::fd(2))
+                             .err(Redirect::fd(1))
+                             .fd(9, Redirect::write(dir / "told"))
+                             .run();
+        return ran ? read_text(dir / "told") : ran.error().to_string();
+      },
+      "/dev/null\n");
 }
 
 TEST_F(RedirectTest, BatchWorksWithoutStdioInTheParent) {
   for (const auto& closed : kEachMissing) {
-    without(closed, [] {
-      Batch batch{{.jobs = 2, .ordered = true}};
-      for (int i = 0; i < 4; ++i) batch.add({"sh", "-c", "cat; echo $0; echo e >&2", std::to_string(i)});
-      std::string all;
-      while (auto outcome = batch.next()) all += outcome->out.read() + outcome->err.read();
-      return all;
-    }, "0\ne\n1\ne\n2\ne\n3\ne\n");
+    without(
+        closed,
+        [] {
+          Batch batch{{.jobs = 2, .ordered = true}};
+          for (int i = 0; i < 4; ++i)
+            batch.add({"sh", "-c", "cat; echo $0; echo e >&2", std::to_string(i)});
+          std::string all;
+          while (auto outcome = batch.next()) all += outcome->out.read() + outcome->err.read();
+          return all;
+        },
+        "0\ne\n1\ne\n2\ne\n3\ne\n");
   }
 }
 

@@ -108,20 +108,23 @@ TEST_F(StreamingTest, FalseEndsTheStreamAndThatIsASuccess) {
 
 TEST_F(StreamingTest, AfterFalseNothingMoreIsTold) {
   int seen = 0;
-  const auto ended = Command({"sh", "-c", "trap '' PIPE; echo 1; echo 2 >&2; echo 3; echo 4 >&2; exit 0"})
-                         .each_line([&](Piece) { return ++seen < 1; });
+  const auto ended =
+      Command({"sh", "-c", "trap '' PIPE; echo 1; echo 2 >&2; echo 3; echo 4 >&2; exit 0"})
+          .each_line([&](Piece) { return ++seen < 1; });
   EXPECT_TRUE(ended) << ended.error().to_string();
   EXPECT_EQ(seen, 1);
 }
 
 TEST_F(StreamingTest, OtherFailuresAfterFalseStayFailures) {
-  const auto ended = Command({"sh", "-c", "trap '' PIPE; echo 1; exit 9"}).each_line([](Piece) { return false; });
+  const auto ended =
+      Command({"sh", "-c", "trap '' PIPE; echo 1; exit 9"}).each_line([](Piece) { return false; });
   ASSERT_FALSE(ended);
   EXPECT_EQ(ended.error().status->code(), 9);
 }
 
 TEST_F(StreamingTest, DeathBySigpipeOfItsOwnIsAFailure) {
-  const auto ended = Command({child_program("die_by"), SIGPIPE}).each_line([](Piece) { return true; });
+  const auto ended =
+      Command({child_program("die_by"), SIGPIPE}).each_line([](Piece) { return true; });
   ASSERT_FALSE(ended);
   EXPECT_EQ(ended.error().cause, Cause::signaled);
 }
@@ -132,7 +135,8 @@ TEST_F(StreamingTest, ExceptionOfTheHandlerEndsTheChildAndGoesOn) {
   EXPECT_THROW((void)command.each_line([&](Piece line) -> bool {
     pid = std::stoi(std::string(line.text));
     throw std::runtime_error("enough");
-  }), std::runtime_error);
+  }),
+               std::runtime_error);
   EXPECT_GT(pid, 0);
   EXPECT_NE(::kill(pid, 0), 0);
 }
@@ -162,7 +166,10 @@ TEST_F(StreamingTest, ChunksCanBeStopped) {
 }
 
 TEST_F(StreamingTest, TimeoutsAndExitCodesAreAsElsewhere) {
-  const auto late = Command({"sh", "-c", "echo x; exec sleep 1000"}).timeout(100ms).each_line([](Piece) { return true; });
+  const auto late =
+      Command({"sh", "-c", "echo x; exec sleep 1000"}).timeout(100ms).each_line([](Piece) {
+        return true;
+      });
   ASSERT_FALSE(late);
   EXPECT_EQ(late.error().cause, Cause::timed_out);
   const auto failed = Command({"sh", "-c", "echo x; exit 3"}).each_line([](Piece) { return true; });
@@ -171,7 +178,8 @@ TEST_F(StreamingTest, TimeoutsAndExitCodesAreAsElsewhere) {
 }
 
 TEST_F(StreamingTest, RedirectedStreamsAreNotTold) {
-  EXPECT_EQ(lines_of(Command({"sh", "-c", "echo out; echo err >&2"}).err(Redirect::null())), Lines{"1:out"});
+  EXPECT_EQ(lines_of(Command({"sh", "-c", "echo out; echo err >&2"}).err(Redirect::null())),
+            Lines{"1:out"});
 }
 
 TEST_F(StreamingTest, GigabytesNeedBoundedMemory) {

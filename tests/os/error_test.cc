@@ -17,12 +17,14 @@ TEST(ErrorTest, TextHasActionSubjectReasonAndHint) {
   Error error = os::make_error(Stage::exec, ENOENT, "gcc");
   EXPECT_EQ(error.to_string(), "cannot execute 'gcc': No such file or directory");
   error.hint = "not in PATH (/bin)";
-  EXPECT_EQ(error.to_string(), "cannot execute 'gcc': No such file or directory: not in PATH (/bin)");
+  EXPECT_EQ(error.to_string(),
+            "cannot execute 'gcc': No such file or directory: not in PATH (/bin)");
 }
 
 TEST(ErrorTest, WithoutErrnoTheKindSpeaks) {
   const Error error{ErrorKind::not_owner, 0, Stage::wait, "process 7", {}};
-  EXPECT_EQ(error.to_string(), "cannot wait for 'process 7': the handle belongs to another process");
+  EXPECT_EQ(error.to_string(),
+            "cannot wait for 'process 7': the handle belongs to another process");
 }
 
 TEST(ErrorTest, EveryStageHasItsOwnWords) {

@@ -87,11 +87,11 @@ struct Point {
 TEST_F(PipeTest, TypedPipeCarriesValuesFromAChild) {
   auto pipe = TypedPipe<Point>::create().value();
   auto child = launch([&] {
-    for (int i = 0; i < 1000; ++i) {
-      if (!pipe.send({i, i / 2.0})) return 1;
-    }
-    return 0;
-  }).value();
+                 for (int i = 0; i < 1000; ++i) {
+                   if (!pipe.send({i, i / 2.0})) return 1;
+                 }
+                 return 0;
+               }).value();
   pipe.writer.close();
   int seen = 0;
   while (auto point = pipe.receive().value()) {
@@ -115,22 +115,23 @@ TEST_F(PipeTest, EndInTheMiddleOfAValueIsAnError) {
 TEST_F(PipeTest, SignalsDoNotCutReadsShort) {
   auto pipe = Pipe::create().value();
   static volatile sig_atomic_t handled = 0;
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = [](int) { handled = 1; };  // without SA_RESTART
-  struct sigaction old {};
+  struct sigaction old{};
   sigaction(SIGUSR1, &action, &old);
   const pid_t parent = ::getpid();
-  auto child = launch([&] {
-    const auto blocked_in_read = [parent] {
-      return test::read_text("/proc/" + std::to_string(parent) + "/wchan").find("pipe") !=
-                 std::string::npos ||
-             test::read_text("/proc/" + std::to_string(parent) + "/stat").find(") S ") !=
-                 std::string::npos;
-    };
-    if (!test::eventually(blocked_in_read)) return 1;
-    ::kill(parent, SIGUSR1);
-    return pipe.writer.write_all("whole") ? 0 : 1;
-  }).value();
+  auto child =
+      launch([&] {
+        const auto blocked_in_read = [parent] {
+          return test::read_text("/proc/" + std::to_string(parent) + "/wchan").find("pipe") !=
+                     std::string::npos ||
+                 test::read_text("/proc/" + std::to_string(parent) + "/stat").find(") S ") !=
+                     std::string::npos;
+        };
+        if (!test::eventually(blocked_in_read)) return 1;
+        ::kill(parent, SIGUSR1);
+        return pipe.writer.write_all("whole") ? 0 : 1;
+      }).value();
   pipe.writer.close();
   EXPECT_EQ(pipe.reader.read_all().value(), "whole");
   EXPECT_TRUE(child.wait()->status.success());

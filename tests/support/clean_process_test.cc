@@ -60,7 +60,8 @@ bool eventually(const std::function<bool()>& condition) {
   const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
   while (!condition()) {
     if (std::chrono::steady_clock::now() > until) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));  // between looks, not instead of them
+    std::this_thread::sleep_for(
+        std::chrono::milliseconds(1));  // between looks, not instead of them
   }
   return true;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-/// The fixture of every test: it ends with no new descriptor, no child left (not even a zombie), the
-/// signal mask unchanged and nothing new in /dev/shm.
+/// The fixture of every test: it ends with no new descriptor, no child left (not even a zombie),
+/// the signal mask unchanged and nothing new in /dev/shm.
 
 #include <gtest/gtest.h>
 #include <signal.h>

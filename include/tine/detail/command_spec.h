@@ -32,9 +32,9 @@ struct RedirectSpec {
     pseudo_terminal,
   };
   Kind kind = Kind::inherit;
-  int number = -1;      ///< parent_fd, own_fd: the parent's; child_fd: the child's
-  int open_flags = 0;   ///< file
-  std::string text{};   ///< file: path; bytes: what to read
+  int number = -1;     ///< parent_fd, own_fd: the parent's; child_fd: the child's
+  int open_flags = 0;  ///< file
+  std::string text{};  ///< file: path; bytes: what to read
 };
 
 struct EnvironmentChange {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// exec_away PROGRAM CHILD...: starts CHILD..., prints its pid, then becomes PROGRAM by Command::exec.
+// exec_away PROGRAM CHILD...: starts CHILD..., prints its pid, then becomes PROGRAM by
+// Command::exec.
 
 #include <cstdio>
 

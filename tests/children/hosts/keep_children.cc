@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 
-// keep_children COUNT PROGRAM WORD...: starts PROGRAM WORD... COUNT times, prints the first line that
-// each says, then "ready"; with MARK in the environment, a NAME=value, that is the guardian's mark and
-// in their environment. Ends, without ending them, at the end of its stdin.
+// keep_children COUNT PROGRAM WORD...: starts PROGRAM WORD... COUNT times, prints the first line
+// that each says, then "ready"; with MARK in the environment, a NAME=value, that is the guardian's
+// mark and in their environment. Ends, without ending them, at the end of its stdin.
 
 #include <unistd.h>
 

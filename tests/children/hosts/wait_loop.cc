@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// wait_loop: has used the library, then forks three times by itself and waits until there is no child
-// left; prints how many were seen.
+// wait_loop: has used the library, then forks three times by itself and waits until there is no
+// child left; prints how many were seen.
 
 #include <sys/wait.h>
 #include <unistd.h>
