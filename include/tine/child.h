@@ -7,6 +7,9 @@
 ///     server.send(tine::Signal::hup);
 ///     tine::Finished done = server.wait().value();
 ///
+/// The first child brings a guardian with it, a process that is no child of ours, except where this
+/// process is itself a subreaper or PID 1: there a loop on wait() would meet it.
+///
 /// Owner: the handle owns the process. Its destructor sends TERM, waits for the grace, sends KILL
 /// to the whole tree and reaps. Threads: one handle belongs to one thread at a time, except that
 /// send() and pid() are safe beside a concurrent wait(). After fork: inert in every process but

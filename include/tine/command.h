@@ -50,6 +50,9 @@ struct Arg {
 /// Where a child's descriptor leads. Beside each, what a shell user would write.
 class Redirect {
  public:
+  // Files are opened by this process before the start: a relative path is against its cwd, and its
+  // umask and user decide, whatever the command says of these.
+
   /// The parent's descriptor of the same number.
   [[nodiscard]] static Redirect inherit();
   /// `< /dev/null`, `> /dev/null`
@@ -143,6 +146,8 @@ class Command {
   /// `resource` is RLIMIT_CPU and so on; both limits become `value` (bytes, seconds or a count).
   Command& limit(int resource, rlim_t value);
   Command& limit(int resource, rlim_t soft, rlim_t hard);
+  /// The group and the supplementary groups stay as they are: to give up root's, say group() and
+  /// groups() as well.
   Command& user(uid_t uid);
   Command& group(gid_t gid);
   Command& groups(std::vector<gid_t> groups);
@@ -163,6 +168,8 @@ class Command {
   Command& grace(std::chrono::milliseconds grace);
   /// Makes a non-zero exit and a death by signal values, not Failures.
   Command& unchecked(bool on = true);
+  /// For run, read, capture, each_line, each_chunk and converse; whoever start()s a child waits for
+  /// it with a token of his own.
   Command& cancel(CancelToken token);
   /// The most that capture and read keep of one stream, bytes.
   Command& capture_limit(std::size_t bytes, OnLimit then = OnLimit::fail);

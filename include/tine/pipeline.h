@@ -61,6 +61,9 @@ class Pipeline {
   [[nodiscard]] Result<std::string> read() const;
   /// The same with the last stage's stdout and every stage's stderr.
   [[nodiscard]] Result<PipelineOutput> capture() const;
+  /// The timeout, grace, token and limits of the pipeline are for run, read and capture; here the
+  /// stages are the caller's to wait for.
+  ///
   /// Errors: the one of the stage that could not be started; its subject names the program.
   [[nodiscard]] std::expected<RunningPipeline, Error> start() const;
 

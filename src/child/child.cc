@@ -163,7 +163,7 @@ Child& Child::operator=(Child&& other) noexcept {
 Child::~Child() {
   if (!state_ || state_->owner != os::own_pid() || state_->detached || !state_->pidfd) return;
   // Nobody is left to hear of an error; what KILL could not end stays on the guardian's list.
-  [[maybe_unused]] const auto ended = terminate();
+  if (const auto ended = terminate(); !ended && state_->pidfd) state_->seat.abandon();
 }
 
 pid_t Child::pid() const noexcept { return state_ ? state_->pid : 0; }
@@ -258,7 +258,6 @@ std::expected<Finished, Error> Child::terminate(std::span<const StopStep> steps)
   if (!ended) tree.kill();
   constexpr auto kAfterKill = std::chrono::seconds(1);
   if (os::poll_pidfd(state_->pidfd.get(), -1, Clock::now() + kAfterKill) != os::PidfdWait::ended) {
-    state_->seat.abandon();
     return refuse(state_.get(), ErrorKind::timed_out);
   }
   return ChildAccess::reap(*state_);

@@ -53,7 +53,7 @@ void clear_guardian_mark() noexcept;
 /// In a forked child: closes what belongs to the parent's guardian.
 void forget_guardian_of_parent() noexcept;
 
-/// 0 when there is none. For tests and for `TINE_TRACE`.
+/// -1 when there is none.
 [[nodiscard]] int guardian_pidfd() noexcept;
 
 }  // namespace tine::child

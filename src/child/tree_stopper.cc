@@ -72,10 +72,6 @@ int TreeStopper::kill() {
   return result;
 }
 
-bool TreeStopper::all_ended() const noexcept {
-  return wait_all_ended(std::chrono::steady_clock::time_point{});
-}
-
 std::vector<int> TreeStopper::pidfds() const {
   std::vector<int> all{pidfd_};
   for (const auto& descendant : descendants_) all.push_back(descendant.pidfd.get());

@@ -32,11 +32,9 @@ class TreeStopper {
   int signal(int signal, os::ProcessTable* seen = nullptr);
   /// KILL for all of them, also for those that fork meanwhile.
   int kill();
-  /// Whether the child and all descendants seen so far have ended (a zombie has).
-  [[nodiscard]] bool all_ended() const noexcept;
   /// The pidfds of the child and of all descendants seen so far.
   [[nodiscard]] std::vector<int> pidfds() const;
-  /// Waits until all of them have ended. False: not before the deadline.
+  /// Waits until all of them have ended (a zombie has). False: not before the deadline.
   bool wait_all_ended(os::Deadline deadline) const noexcept;
   /// The pidfd of one descendant that still runs, -1 when there is none.
   [[nodiscard]] int first_running_descendant() const noexcept;

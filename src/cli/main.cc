@@ -2,9 +2,7 @@
 
 /// The command `tine`. Under the name `parallel` (a symbolic link) it is `tine run`.
 
-#include <fcntl.h>
 #include <fmt/core.h>
-#include <unistd.h>
 
 #include <cstdio>
 #include <string>
@@ -12,6 +10,7 @@
 #include <vector>
 
 #include "cli/run_main.h"
+#include "cli/stdio.h"
 #include "cli/version.h"
 
 namespace {
@@ -24,24 +23,10 @@ constexpr const char* kHelp =
     "\n"
     "Example: tine run gzip -9 {} ::: *.log\n";
 
-/// A stdio descriptor that is closed would become the number of the next file we open. Gives
-/// whether stdout was closed: a job that writes straight to it (-u) is still to be refused, as it
-/// is by a descriptor that may only be read.
-bool fill_stdio() {
-  const bool stdout_closed = ::fcntl(STDOUT_FILENO, F_GETFD) < 0;
-  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-    if (::fcntl(fd, F_GETFD) >= 0) continue;
-    // Gets the lowest free number, which is this one.
-    [[maybe_unused]] const int opened =
-        ::open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY);
-  }
-  return stdout_closed;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  const bool stdout_closed = fill_stdio();
+  const bool stdout_closed = tine::cli::fill_stdio();
   const std::vector<std::string> words(argv + (argc > 0 ? 1 : 0), argv + argc);
   const std::string_view path = argc > 0 ? argv[0] : "tine";
   const std::string_view name = path.substr(path.rfind('/') + 1);

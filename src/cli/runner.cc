@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <fstream>
 #include <unordered_map>
+#include <utility>
 
 #include "cli/failure_report.h"
 #include "cli/job_count.h"
@@ -198,6 +199,7 @@ class Runner {
   Clock::time_point signaled_at_{};
   bool supervisor_died_ = false;
   bool halted_ = false;
+  bool shortage_said_ = false;
   bool broken_ = false;  ///< an error of our own: exit 255
 };
 
@@ -404,8 +406,14 @@ Command Runner::command_for(const JobLine& line, std::size_t slot) {
   const bool direct = !line.argv.empty() &&
                       (options_.shell == ShellUse::never || !program_path(line.argv[0]).empty());
   Command command = direct ? Command::of(line.argv) : Command{shell_, "-c", line.line};
-  const fs::path& path = program_path(command.spec().argv[0]);
-  if (!path.empty()) command.program(path);
+  const std::string& program = command.spec().argv[0];
+  const bool below_workdir = !options_.working_directory.empty() && !program.starts_with('/') &&
+                             program.find('/') != std::string::npos;
+  if (below_workdir) {
+    command.program(fs::path(options_.working_directory) / program);  // as after a cd
+  } else if (const fs::path& path = program_path(program); !path.empty()) {
+    command.program(path);
+  }
   command.leave_descendants();
   command.env("PARALLEL_SEQ", std::to_string(line.seq));
   command.env("PARALLEL_JOBSLOT", std::to_string(slot + 1));
@@ -507,8 +515,11 @@ void Runner::on_supervisor_death() {
   batch_->kill_all();
 }
 
+/// Said once: it comes and goes.
 void Runner::on_shortage(const Error& refusal, std::size_t running) {
-  complain(fmt::format("only {} jobs at once from here on: {}", running, refusal.to_string()));
+  if (!std::exchange(shortage_said_, true)) {
+    complain(fmt::format("only {} jobs at once for now: {}", running, refusal.to_string()));
+  }
 }
 
 /// stdout or stderr is full: its reader pauses. Signals are heard all the same, and once the run is

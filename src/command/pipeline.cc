@@ -235,6 +235,7 @@ struct detail::PipelineRun {
 
   CommandSpec spec = pipeline_spec(pipeline.commands());
   PipelineOutput output{};
+  bool started = false;  ///< all stages were
   command::Collector out{output.out, pipeline.capture_limit_};
   command::Collector err{output.err, pipeline.capture_limit_};
   command::StreamLoop loop{};
@@ -275,6 +276,7 @@ struct detail::PipelineRun {
         return std::unexpected(added.error());
       }
     }
+    started = true;
     return wait_for(stages);
   }
 
@@ -314,7 +316,13 @@ struct detail::PipelineRun {
 
   Result<PipelineOutput> run() {
     auto how = run_stages();
-    if (!how) return std::unexpected(command::not_started(spec, how.error()));
+    if (!how && !started) return std::unexpected(command::not_started(spec, how.error()));
+    if (!how) {
+      Failure made = command::failed_run(spec, Cause::lost, {}, std::move(output.out), output.err);
+      made.status.reset();
+      made.error = how.error();
+      return std::unexpected(std::move(made));
+    }
     output.truncated = out.overflowed() || err.overflowed();
     if (output.truncated && !pipeline.truncate_at_limit_) how = Drained::stopped;
     const auto decisive = deciding_stage(output.stages);

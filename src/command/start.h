@@ -35,13 +35,11 @@ std::expected<Child, Error> start(const CommandSpec& spec, const StartOptions& o
 /// that it could not be executed, and overlaps the exec with work of its own. Twice as fast for
 /// tiny programs as to be suspended until exec and to wait again for the end.
 ///
-/// Owner: lives until the child has ended, or is at least no longer busy().
+/// Owner: lives until the child has ended; its destructor waits until the child has left our memory.
 class BackgroundStart {
  public:
-  /// Requires: `spec` stays as it is while busy().
+  /// Requires: `spec` stays as it is until failure() has answered.
   std::expected<Child, Error> start(const CommandSpec& spec, const StartOptions& options);
-  /// The child shares our memory still.
-  [[nodiscard]] bool busy() const noexcept { return pad_.busy(); }
   /// Why the program could not be executed; nothing when it was. Blocks: until that is known.
   [[nodiscard]] std::optional<Error> failure(const CommandSpec& spec);
 

@@ -98,7 +98,7 @@ TEST_F(RunLimitsTest, ProcessLimitMeansFewerJobsAtOnceAndSaysSo) {
                               .user(kNobodyElse)
                               .limit(RLIMIT_NPROC, 10));
   EXPECT_EQ(end.code(), 0) << end.err;
-  EXPECT_NE(end.err.find("jobs at once from here on: cannot create a process"), std::string::npos)
+  EXPECT_NE(end.err.find("jobs at once for now: cannot create a process"), std::string::npos)
       << end.err;
 }
 

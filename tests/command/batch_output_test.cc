@@ -280,7 +280,7 @@ TEST_F(BatchOutputTest, DescriptorsUsedUpMakeJobsWaitAndLoseNone) {
     Batch batch{{.jobs = 100, .on_shortage = [&shortages](const Error& error, std::size_t running) {
                    ++shortages;
                    EXPECT_EQ(error.kind, ErrorKind::too_many_files);
-                   EXPECT_GT(running, 3u);
+                   EXPECT_GT(running, 0u);
                  }}};
     const rlimit few{40, 40};
     ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
