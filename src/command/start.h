@@ -35,7 +35,8 @@ std::expected<Child, Error> start(const CommandSpec& spec, const StartOptions& o
 /// that it could not be executed, and overlaps the exec with work of its own. Twice as fast for
 /// tiny programs as to be suspended until exec and to wait again for the end.
 ///
-/// Owner: lives until the child has ended; its destructor waits until the child has left our memory.
+/// Owner: lives until the child has ended; its destructor waits until the child has left our
+/// memory.
 class BackgroundStart {
  public:
   /// Requires: `spec` stays as it is until failure() has answered.
