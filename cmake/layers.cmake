@@ -2,7 +2,7 @@
 #
 # One object library per layer, src/NAME/*.cc. A layer sees its own headers, those of the layers
 # that it is linked to, and the public ones: each gets an include directory of its own, with one link
-# in it, so that `#include "command/batch_run.h"` inside src/os/ finds nothing.
+# in it, so that `#include "command/start.h"` inside src/os/ finds nothing.
 
 add_library(tine_flags INTERFACE)
 target_compile_options(tine_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
