@@ -20,10 +20,12 @@ endforeach()
 # What is promised so far; the rest is not supported yet, and says so.
 set(groups input repl quote batch jobs output exit retry)
 # By awk: CMake's lists trip over the brackets and semicolons in the scripts.
-execute_process(COMMAND awk -F "\t" "NR > 1 && (\",\" $5 \",\") !~ /,perl,/ { print $1 }" "${cases}"
+execute_process(COMMAND awk -F "\t" "NR > 1 && (\",\" $5 \",\") !~ /,perl,/ { print $1 ($5 ~ /timing/ ? \"@timing\" : \"\") }" "${cases}"
                 OUTPUT_VARIABLE names OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
 string(REPLACE "\n" ";" names "${names}")
 foreach(name IN LISTS names)
+  string(REGEX MATCH "@timing$" timing "${name}")
+  string(REPLACE "@timing" "" name "${name}")
   string(REGEX REPLACE "\\..*" "" group "${name}")
   if(NOT group IN_LIST groups)
     continue()
@@ -31,4 +33,8 @@ foreach(name IN LISTS names)
   add_test(NAME cases.${name} COMMAND Python3::Interpreter "${TINE_CASES}/tools/cli-compat.py"
            "${cases}" "${names_dir}" --skip perl "${name}")
   set_tests_properties(cases.${name} PROPERTIES LABELS cases TIMEOUT 60)
+  if(timing)
+    # These sleep for tenths of a second and compare orders, as they were recorded.
+    set_tests_properties(cases.${name} PROPERTIES RUN_SERIAL TRUE)
+  endif()
 endforeach()
