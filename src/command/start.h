@@ -32,8 +32,7 @@ struct StartOptions {
 std::expected<Child, Error> start(const CommandSpec& spec, const StartOptions& options);
 
 /// A start that its maker does not wait for: whoever runs a command to its end learns soon enough
-/// that it could not be executed, and overlaps the exec with work of its own. Twice as fast for
-/// tiny programs as to be suspended until exec and to wait again for the end.
+/// that it could not be executed, and overlaps the exec with work of its own; docs/hot-paths.md.
 ///
 /// Owner: lives until the child has ended; its destructor waits until the child has left our
 /// memory.

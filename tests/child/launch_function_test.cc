@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <iostream>
 #include <stdexcept>
@@ -254,6 +255,15 @@ TEST_F(LaunchFunctionTest, DetachedFunctionOutlivesItsMakerAndIsItsOwnSession) {
   EXPECT_TRUE(is_running(pid));
   EXPECT_NE(process_info(pid)->parent, ::getpid());
   ::kill(pid, SIGKILL);
+}
+
+TEST_F(LaunchFunctionTest, ExitInsideTheFunctionRunsNoHandlersOfTheParent) {
+  test::in_a_fork([] {
+    std::atexit([] { ::_exit(99); });
+    auto child = launch([] { std::exit(7); });
+    ASSERT_TRUE(child);
+    EXPECT_EQ(child->wait()->status.code(), 7);
+  });
 }
 
 }  // namespace

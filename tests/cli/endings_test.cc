@@ -2,6 +2,8 @@
 
 // How jobs end, and what is said about it: exit codes, job log, report, timeouts, retries, halt.
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <fstream>
 #include <sstream>
@@ -161,6 +163,25 @@ TEST_F(RunEndingsTest, FilesAreNamedWithTheirTagsAlsoBelowResults) {
 TEST_F(RunEndingsTest, TagTextKnowsTabsAndAnEmptyOneIsNone) {
   EXPECT_EQ(end_of(tine_run({"--tagstring", "{}\\t{#}", "echo", ":::", "a"})).out, "a\t1\ta\n");
   EXPECT_EQ(end_of(tine_run({"--tagstring", "", "echo", ":::", "a"})).out, "a\n");
+}
+
+TEST_F(RunEndingsTest, RunStartedWithSigchldIgnoredEnds) {
+  const auto tine = tine_run({"echo", ":::", "a"}).spec().argv;
+  std::vector<std::string> words{"-c", "trap '' CHLD; exec \"$@\"", "bash"};
+  words.insert(words.end(), tine.begin(), tine.end());
+  const RunEnd end =
+      end_of(Command{"bash"}.args(std::move(words)).timeout(std::chrono::minutes(1)));
+  EXPECT_EQ(end.out, "a\n");
+  EXPECT_EQ(end.code(), 0);
+}
+
+TEST_F(RunEndingsTest, ProgramWithAPathIsThatOfTheWorkingDirectory) {
+  TemporaryDirectory dir;
+  ASSERT_EQ(::mkdir((dir / "below").c_str(), 0700), 0);
+  dir.write("x", "#!/bin/sh\necho above\n", 0755);
+  dir.write("below/x", "#!/bin/sh\necho below\n", 0755);
+  const RunEnd end = end_of(tine_run({"--workdir", "below", "./x", ":::", "1"}).dir(dir.path()));
+  EXPECT_EQ(end.out, "below\n");
 }
 
 }  // namespace

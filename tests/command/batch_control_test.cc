@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <memory>
 
 #include "support/clean_process_test.h"
 #include "tine/tine.h"
@@ -16,6 +17,7 @@ namespace {
 using namespace std::chrono_literals;
 using test::child_program;
 using test::eventually;
+using test::in_a_fork;
 using test::is_running;
 
 struct BatchControlTest : test::CleanProcessTest {};
@@ -214,6 +216,25 @@ TEST_F(BatchControlTest, KillMarkIsInTheEnvironmentOfEveryJob) {
   Batch batch{{.jobs = 1, .kill_mark = mark}};
   batch.add({"sh", "-c", "echo $TINE_TEST_BATCH"});
   EXPECT_EQ(batch.next()->out.read(), std::to_string(::getpid()) + "\n");
+}
+
+TEST_F(BatchControlTest, ForkedCopyOfABatchDisturbsNothing) {
+  auto batch = std::make_unique<Batch>(BatchOptions{.jobs = 1});
+  batch->add({child_program("sleep_until_eof")});
+  batch->add({"true"});
+  ASSERT_TRUE(batch->next());
+  in_a_fork([&batch] {
+    batch->end_all();
+    EXPECT_FALSE(batch->next());
+    batch.reset();
+  });
+  ASSERT_TRUE(batch->next());
+  EXPECT_FALSE(batch->next());
+}
+
+TEST_F(BatchControlTest, TimeoutThatNoClockCanHoldIsNone) {
+  EXPECT_TRUE(Command{"true"}.timeout(std::chrono::nanoseconds::max()).capture());
+  EXPECT_TRUE(Command{"true"}.timeout(std::chrono::nanoseconds::max()).run());
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -290,6 +291,27 @@ TEST_F(BatchOutputTest, DescriptorsUsedUpMakeJobsWaitAndLoseNone) {
     EXPECT_EQ(done, 50);
     EXPECT_GT(shortages, 0);
   });
+}
+
+TEST_F(BatchOutputTest, SurvivorInASessionOfItsOwnNeverWritesIntoAnotherJobsFile) {
+  TemporaryDirectory dir;
+  const std::string go = dir / "go";
+  const std::string said = dir / "said";
+  ASSERT_EQ(::mkfifo(go.c_str(), 0600), 0);
+  Batch batch{{.jobs = 1, .tmpdir = dir.path()}};
+  const std::string ready = dir / "ready";
+  batch.add(
+      Command::shell("setsid sh -c ': >\"$3\"; read x <\"$1\"; echo late; : >\"$2\"' sh \"$@\" & "
+                     "while ! [ -e \"$3\" ]; do sleep 0.01; done",
+                     {go, said, ready}));
+  auto outcome = batch.next();
+  ASSERT_TRUE(outcome && outcome->result);
+  batch.reuse(std::move(outcome->out), std::move(outcome->err));
+  batch.add(Command::shell("echo x >\"$1\"; while ! [ -e \"$2\" ]; do sleep 0.01; done; echo mine",
+                           {go, said}));
+  outcome = batch.next();
+  ASSERT_TRUE(outcome && outcome->result);
+  EXPECT_EQ(outcome->out.read(), "mine\n");
 }
 
 }  // namespace

@@ -211,5 +211,11 @@ TEST_F(PipelineTest, PipelineIsAValue) {
   EXPECT_EQ(pipeline.commands().size(), 2u);
 }
 
+TEST_F(PipelineTest, FirstStageMayHaveASessionOfItsOwn) {
+  const auto said = (Command{"echo", "hello"}.new_session() | Command{"cat"}).read();
+  ASSERT_TRUE(said) << said.error().to_string();
+  EXPECT_EQ(*said, "hello");
+}
+
 }  // namespace
 }  // namespace tine

@@ -307,5 +307,14 @@ TEST_F(RedirectTest, BatchWorksWithoutStdioInTheParent) {
   }
 }
 
+TEST_F(RedirectTest, PipeThatNobodyWouldHoldIsRefused) {
+  const auto captured = Command{"cat"}.in(Redirect::pipe()).capture();
+  ASSERT_FALSE(captured);
+  EXPECT_EQ(captured.error().error->kind, ErrorKind::invalid_argument);
+  const auto ran = Command{"echo"}.out(Redirect::pipe()).run();
+  ASSERT_FALSE(ran);
+  EXPECT_EQ(ran.error().error->kind, ErrorKind::invalid_argument);
+}
+
 }  // namespace
 }  // namespace tine
