@@ -10,24 +10,14 @@
 #include <cerrno>
 #include <iterator>
 
+#include "cli/write_whole.h"
+
 namespace tine::cli {
 
 namespace {
 
 constexpr std::string_view kHeader =
     "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n";
-
-std::expected<void, Error> write_whole(int fd, std::string_view text, const std::string& path) {
-  while (!text.empty()) {
-    const ssize_t put = ::write(fd, text.data(), text.size());
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) {
-      return std::unexpected(Error{.errno_value = errno, .stage = Stage::write, .subject = path});
-    }
-    text.remove_prefix(static_cast<std::size_t>(put));
-  }
-  return {};
-}
 
 double seconds(auto duration) { return std::chrono::duration<double>(duration).count(); }
 

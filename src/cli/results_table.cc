@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "cli/job_log.h"
+#include "cli/write_whole.h"
 
 namespace tine::cli {
 
@@ -71,16 +72,7 @@ std::string ResultsTable::rows(std::uint64_t seq, const Outcome& outcome,
 }
 
 std::expected<void, Error> ResultsTable::write(const std::string& rows) {
-  std::string_view left = rows;
-  while (!left.empty()) {
-    const ssize_t put = ::write(file_.get(), left.data(), left.size());
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) {
-      return std::unexpected(Error{.errno_value = errno, .stage = Stage::write, .subject = name_});
-    }
-    left.remove_prefix(static_cast<std::size_t>(put));
-  }
-  return {};
+  return write_whole(file_.get(), rows, name_);
 }
 
 }  // namespace tine::cli
