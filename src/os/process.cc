@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <set>
+#include <utility>
 
 #include "os/io.h"
 #include "os/process_table.h"
@@ -127,17 +129,18 @@ std::expected<std::string, Error> command_line(pid_t pid) {
 
 namespace {
 
-/// A look may come just before a fork: looks again until nothing is found.
+/// A look may come just before a fork: looks again until it finds nobody that is not dying already.
 template <class IsRoot>
 std::size_t kill_until_gone(IsRoot&& is_root) {
-  std::size_t killed = 0;
+  std::set<std::pair<pid_t, std::uint64_t>> killed;  // pid and start: a pid alone is recycled
   constexpr int kMostRounds = 100;
   for (int round = 0; round < kMostRounds; ++round) {
-    const std::size_t now = os::freeze_and_kill(is_root, ::getpid());
-    if (now == 0) break;
-    killed += now;
+    const std::size_t before = killed.size();
+    os::freeze_and_kill(is_root, ::getpid(),
+                        [&](const os::ProcessEntry& e) { killed.emplace(e.pid, e.start); });
+    if (killed.size() == before) break;
   }
-  return killed;
+  return killed.size();
 }
 
 }  // namespace

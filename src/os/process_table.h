@@ -220,16 +220,20 @@ class ProcessTable {
 
 /// Kills a family that may be forking while we look: first every member is stopped, again and again
 /// until a look finds no new one (a stopped process cannot fork), then all of them are killed.
-/// Gives the number killed.
-template <class IsRoot>
-size_t freeze_and_kill(IsRoot&& is_root, int self) noexcept {
+/// Gives the number killed, and calls `on_kill(entry)` for each of them. One that was killed before
+/// is met again, and counted again, for as long as it has not got round to dying.
+template <class IsRoot, class OnKill>
+size_t freeze_and_kill(IsRoot&& is_root, int self, OnKill&& on_kill) {
   ProcessTable tables[2];
   int current = 0;
   constexpr int kMostRounds = 64;  // a fork bomb that outruns this is killed by the rounds below
   for (int round = 0; round < kMostRounds; ++round, current ^= 1) {
     ProcessTable& now = tables[current];
     ProcessTable& before = tables[current ^ 1];
-    if (!now.scan()) return 0;
+    if (!now.scan()) {
+      current ^= 1;  // what was stopped so far must not stay that way
+      break;
+    }
     now.mark_family(is_root, self);
     bool found_new = false;
     for (auto& entry : now) {
@@ -247,9 +251,16 @@ size_t freeze_and_kill(IsRoot&& is_root, int self) noexcept {
   // After a full run of rounds `current` points at the older table; either holds nearly all.
   size_t killed = 0;
   for (auto& entry : tables[current]) {
-    if (entry.member && entry.state != 'Z' && signal_entry(entry, SIGKILL)) ++killed;
+    if (!entry.member || entry.state == 'Z' || !signal_entry(entry, SIGKILL)) continue;
+    on_kill(entry);
+    ++killed;
   }
   return killed;
+}
+
+template <class IsRoot>
+size_t freeze_and_kill(IsRoot&& is_root, int self) noexcept {
+  return freeze_and_kill(is_root, self, [](const ProcessEntry&) {});
 }
 
 /// Whether the environment of `pid` holds the string `mark` (its length without the final NUL).
