@@ -150,9 +150,12 @@ class ChildSet {
   ChildSet& operator=(ChildSet&&) noexcept;
   ~ChildSet();
 
-  /// Errors: too_many_files, out_of_memory.
-  std::expected<void, Error> add(Child child);
+  /// Errors: too_many_files, out_of_memory; the child stays the caller's then.
+  [[nodiscard]] std::expected<void, Error> add(Child&& child);
   [[nodiscard]] std::size_t size() const noexcept;
+  /// Readable when next() would not block, for an event loop of another library; -1 while nothing
+  /// has been added.
+  [[nodiscard]] int fd() const noexcept;
 
   /// The next child to end, reaped; nothing when the set is empty. Cost does not grow with size.
   std::expected<std::optional<Child>, Error> next(const CancelToken& token = {});

@@ -42,7 +42,7 @@ std::expected<void, Error> usable(const ChildState* state) {
 bool claim_timeout(ChildState& state) noexcept {
   if (state.seat.slot() == nullptr) return true;
   std::uint32_t nobody = 0;
-  return state.seat.slot()->timed_out.compare_exchange_strong(nobody, 1);
+  return state.seat.slot()->timed_out.compare_exchange_strong(nobody, child::kHostActs);
 }
 
 /// The shell's view of a foreground child that was stopped by ^Z: the terminal comes back, we stop
@@ -70,27 +70,26 @@ void wait_in_foreground(ChildState& state) {
   }
 }
 
-enum class Ended : unsigned char { yes, no, cancelled };
+enum class Ended : unsigned char { yes, limit, deadline, cancelled };
 
+/// With a limit there may be no time for the grace that follows a deadline: then the guardian, which
+/// watches it as well, ends the child.
 Ended wait_for_end(ChildState& state, os::Deadline limit, const CancelToken& token) {
   if (!limit && !state.deadline && token.fd() < 0 && !state.detached) {
     // Nothing else to wait for: cheaper than poll. An error is met again, and told, by the reaping.
     [[maybe_unused]] const auto seen = os::wait_pidfd(state.pidfd.get(), os::Reap::keep, true);
     return Ended::yes;
   }
-  for (;;) {
-    os::Deadline until = limit;
-    if (state.deadline && (!until || *state.deadline < *until)) until = state.deadline;
-    const auto seen = os::poll_pidfd(state.pidfd.get(), token.fd(), until);
-    if (seen == os::PidfdWait::ended) return Ended::yes;
-    if (seen == os::PidfdWait::other_readable) return Ended::cancelled;
-    const auto now = Clock::now();
-    if (state.deadline && now >= *state.deadline) {
-      state.deadline.reset();
-      return Ended::no;
-    }
-    if (limit && now >= *limit) return Ended::no;
-  }
+  const bool guarded = state.seat.slot() != nullptr;
+  const bool ends_it = state.deadline && !(limit && guarded);
+  os::Deadline until = limit;
+  if (ends_it && (!until || *state.deadline < *until)) until = state.deadline;
+  const auto seen = os::poll_pidfd(state.pidfd.get(), token.fd(), until);
+  if (seen == os::PidfdWait::ended) return Ended::yes;
+  if (seen == os::PidfdWait::other_readable) return Ended::cancelled;
+  if (limit && until == limit) return Ended::limit;
+  state.deadline.reset();
+  return Ended::deadline;
 }
 
 Usage wall_since(Usage usage, Clock::time_point started) {
@@ -120,7 +119,7 @@ std::expected<Finished, Error> detail::ChildAccess::reap(ChildState& state) {
     ::kill(-state.group, SIGKILL);  // while the zombie keeps the group's number from being recycled
   }
   const bool guardian_ended_it =
-      state.seat.slot() != nullptr && state.seat.slot()->timed_out.load() > 1;
+      state.seat.slot() != nullptr && state.seat.slot()->timed_out.load() > child::kHostActs;
   state.timed_out = state.timed_out || guardian_ended_it;
   state.seat.clear();
   std::expected<Finished, Error> result;
@@ -217,19 +216,19 @@ std::expected<std::optional<Finished>, Error> Child::wait_for(std::chrono::nanos
   if (auto ready = usable(state_.get()); !ready) return std::unexpected(ready.error());
   if (state_->finished) return state_->finished;
   if (!state_->pidfd) return refuse(state_.get(), ErrorKind::reaped_elsewhere, ECHILD);
+  child::revive_guardian();
   const bool for_ever = limit == std::chrono::nanoseconds::max();
   if (state_->terminal && for_ever && token.fd() < 0) wait_in_foreground(*state_);
   const os::Deadline until = for_ever ? os::Deadline{} : os::deadline_after(limit);
   switch (wait_for_end(*state_, until, token)) {
     case Ended::cancelled: return refuse(state_.get(), ErrorKind::cancelled);
-    case Ended::yes: break;
-    case Ended::no:
-      if (!for_ever && Clock::now() >= *until) return std::nullopt;
-      if (!claim_timeout(*state_)) return wait_for(limit, token);  // the guardian is at work
-      state_->timed_out = true;
-      return terminate();
+    case Ended::yes: return ChildAccess::reap(*state_);
+    case Ended::limit: return std::nullopt;
+    case Ended::deadline: break;
   }
-  return ChildAccess::reap(*state_);
+  if (!claim_timeout(*state_)) return wait_for(limit, token);  // the guardian was first
+  state_->timed_out = true;
+  return terminate();
 }
 
 std::expected<Finished, Error> Child::terminate() {

@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "child/child_state.h"
+#include "child/guardian.h"
 #include "os/pidfd.h"
 #include "os/system_error.h"
 #include "tine/child.h"
@@ -26,24 +27,25 @@ std::unexpected<Error> wait_error(ErrorKind kind, std::string subject) {
 }  // namespace
 
 std::expected<std::size_t, Error> wait_any(std::span<Child> children, const CancelToken& token) {
-  std::vector<pollfd> watched;
-  watched.reserve(children.size() + 1);
-  watched.push_back({token.fd(), POLLIN, 0});
-  std::size_t running = 0;
-  for (const auto& child : children) {
-    watched.push_back({child.fd(), POLLIN, 0});
-    running += child.fd() >= 0 ? 1 : 0;
+  // Only those that run: poll(2) refuses more entries than a process may have descriptors.
+  std::vector<pollfd> watched{{token.fd(), POLLIN, 0}};
+  std::vector<std::size_t> indices;
+  for (std::size_t i = 0; i < children.size(); ++i) {
+    if (children[i].fd() < 0) continue;
+    watched.push_back({children[i].fd(), POLLIN, 0});
+    indices.push_back(i);
   }
-  if (running == 0) return wait_error(ErrorKind::no_such_process, "any of the children");
+  if (indices.empty()) return wait_error(ErrorKind::no_such_process, "any of the children");
+  child::revive_guardian();
   while (::poll(watched.data(), watched.size(), -1) < 0) {
     if (errno != EINTR) return os::failed(Stage::wait, errno);
   }
   if (watched[0].revents != 0) return wait_error(ErrorKind::cancelled, "any of the children");
-  for (std::size_t i = 0; i < children.size(); ++i) {
+  for (std::size_t i = 0; i < indices.size(); ++i) {
     if (watched[i + 1].revents == 0) continue;
-    auto done = children[i].wait();
+    auto done = children[indices[i]].wait();
     if (!done) return std::unexpected(done.error());
-    return i;
+    return indices[i];
   }
   return wait_error(ErrorKind::system, "any of the children");
 }
@@ -89,8 +91,9 @@ ChildSet& ChildSet::operator=(ChildSet&&) noexcept = default;
 ChildSet::~ChildSet() = default;
 
 std::size_t ChildSet::size() const noexcept { return state_->by_fd.size(); }
+int ChildSet::fd() const noexcept { return state_->epoll.get(); }
 
-std::expected<void, Error> ChildSet::add(Child child) {
+std::expected<void, Error> ChildSet::add(Child&& child) {
   if (child.fd() < 0) return wait_error(ErrorKind::no_such_process, "a child without a process");
   if (auto ready = state_->prepare(); !ready) return ready;
   if (auto watched = state_->watch(child.fd()); !watched) return watched;
@@ -105,6 +108,7 @@ std::expected<std::optional<Child>, Error> ChildSet::next(const CancelToken& tok
 std::expected<std::optional<Child>, Error> ChildSet::next_for(std::chrono::nanoseconds limit,
                                                               const CancelToken& token) {
   if (state_->by_fd.empty()) return std::nullopt;
+  child::revive_guardian();
   const bool for_ever = limit == std::chrono::nanoseconds::max();
   const int fd = state_->next_ended(for_ever ? os::Deadline{} : os::deadline_after(limit), token);
   if (fd < 0 && token.cancelled()) return wait_error(ErrorKind::cancelled, "a set of children");

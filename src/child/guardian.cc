@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -79,10 +80,12 @@ class GuardianHost {
   [[nodiscard]] int pidfd() const noexcept { return guardian_.get(); }
 
   std::expected<GuardianSeat, Error> reserve();
-  std::expected<void, Error> set_mark(std::string_view mark);
-  void clear_mark() noexcept;
+  std::expected<GuardianMark*, Error> take_mark(std::string_view text);
+  void give_back(GuardianMark* mark) noexcept;
+  void watch_deadline(GuardianSlot& slot, std::chrono::nanoseconds timeout,
+                      std::chrono::nanoseconds grace) noexcept;
+  void revive() noexcept;
   void give_back(GuardianSlot* slot) noexcept;
-  void wake() noexcept;
   void forget() noexcept;
 
  private:
@@ -91,6 +94,7 @@ class GuardianHost {
   std::expected<void, Error> start();
   std::expected<void, SpawnReport> execute(const Fd& image, const Fd& null);
   [[nodiscard]] bool running() const noexcept;
+  void wake() noexcept;
 
   const pid_t owner_;
   std::mutex mutex_;
@@ -155,6 +159,7 @@ std::expected<void, SpawnReport> GuardianHost::execute(const Fd& image, const Fd
   plan.new_session = true;
   plan.cwd = "/";
   table_->life.store(0, std::memory_order_release);
+  table_->asleep_until.store(0);
   // The last one may have died while it held a lock.
   for (std::uint32_t i = 0; i < table_->used.load(); ++i) {
     std::uint32_t held = kGuardianHoldsLock;
@@ -212,19 +217,23 @@ std::expected<GuardianSeat, Error> GuardianHost::reserve() {
   return GuardianSeat{&table_->slots[next]};
 }
 
-std::expected<void, Error> GuardianHost::set_mark(std::string_view mark) {
+std::expected<GuardianMark*, Error> GuardianHost::take_mark(std::string_view text) {
   const std::lock_guard lock(mutex_);
-  if (mark.size() > sizeof table_->mark || mark.find('=') == std::string_view::npos) {
+  if (text.empty() || text.size() > kMarkBytes || text.find('=') == std::string_view::npos) {
     return no_guardian(EINVAL, "a mark is NAME=value of at most 256 bytes");
   }
-  if (auto ready = ensure_running(); !ready) return ready;
-  std::memcpy(table_->mark, mark.data(), mark.size());
-  table_->mark_length.store(static_cast<std::uint32_t>(mark.size()), std::memory_order_release);
-  return {};
+  if (auto ready = ensure_running(); !ready) return std::unexpected(ready.error());
+  for (auto& mark : table_->marks) {
+    if (mark.length.load(std::memory_order_relaxed) != 0) continue;
+    std::memcpy(mark.text, text.data(), text.size());
+    mark.length.store(static_cast<std::uint32_t>(text.size()), std::memory_order_release);
+    return &mark;
+  }
+  return no_guardian(EAGAIN, std::to_string(kGuardianMarks) + " marks are in use already");
 }
 
-void GuardianHost::clear_mark() noexcept {
-  if (table_ != nullptr) table_->mark_length.store(0, std::memory_order_release);
+void GuardianHost::give_back(GuardianMark* mark) noexcept {
+  mark->length.store(0, std::memory_order_release);
 }
 
 void GuardianHost::give_back(GuardianSlot* slot) noexcept {
@@ -232,6 +241,7 @@ void GuardianHost::give_back(GuardianSlot* slot) noexcept {
   slot->group.store(0, std::memory_order_relaxed);
   slot->timed_out.store(0, std::memory_order_relaxed);
   slot->grace.store(0, std::memory_order_relaxed);
+  slot->latest_start.store(0, std::memory_order_relaxed);
   slot->deadline.store(0, std::memory_order_release);
   const std::lock_guard lock(mutex_);
   free_.push_back(static_cast<std::uint32_t>(slot - table_->slots));
@@ -240,6 +250,23 @@ void GuardianHost::give_back(GuardianSlot* slot) noexcept {
 void GuardianHost::wake() noexcept {
   const std::uint64_t one = 1;
   [[maybe_unused]] const auto written = ::write(wake_.get(), &one, sizeof one);
+}
+
+void GuardianHost::watch_deadline(GuardianSlot& slot, std::chrono::nanoseconds timeout,
+                                  std::chrono::nanoseconds grace) noexcept {
+  const auto at = os::deadline_after(timeout).time_since_epoch();
+  const std::int64_t deadline = std::chrono::nanoseconds(at).count();
+  slot.grace.store(grace.count());
+  slot.deadline.store(deadline);
+  // In this order on both sides: it has seen the deadline in its last look, or we see it asleep.
+  if (deadline < table_->asleep_until.load()) wake();
+}
+
+/// An error here is met again, and told, by the next launch.
+void GuardianHost::revive() noexcept {
+  if (table_ == nullptr || running()) return;
+  const std::lock_guard lock(mutex_);
+  [[maybe_unused]] const auto revived = ensure_running();
 }
 
 void GuardianHost::forget() noexcept {
@@ -298,6 +325,16 @@ void GuardianSeat::clear() noexcept {
   if (shared) slot_->lock.store(0);
 }
 
+void GuardianSeat::child_started() noexcept {
+  if (slot_ == nullptr) return;
+  timespec now{};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  constexpr std::uint64_t kTicksPerSecond = 100;  // USER_HZ, of /proc on all Linux
+  const auto ticks = static_cast<std::uint64_t>(now.tv_sec) * kTicksPerSecond +
+                     static_cast<std::uint64_t>(now.tv_nsec) / (1'000'000'000 / kTicksPerSecond);
+  slot_->latest_start.store(ticks + 1, std::memory_order_release);
+}
+
 void GuardianSeat::release() noexcept {
   if (slot_ == nullptr) return;
   clear();
@@ -308,17 +345,35 @@ std::expected<GuardianSeat, Error> reserve_guardian_seat() { return host().reser
 
 void set_deadline(GuardianSlot& slot, std::chrono::nanoseconds timeout,
                   std::chrono::nanoseconds grace) noexcept {
-  const auto at = os::deadline_after(timeout).time_since_epoch();
-  slot.grace.store(grace.count());
-  slot.deadline.store(std::chrono::nanoseconds(at).count(), std::memory_order_release);
-  host().wake();
+  host().watch_deadline(slot, timeout, grace);
 }
 
+std::expected<KillMark, Error> KillMark::set(std::string_view text) {
+  auto mark = host().take_mark(text);
+  if (!mark) return std::unexpected(mark.error());
+  return KillMark(*mark, os::own_pid());
+}
+
+KillMark& KillMark::operator=(KillMark&& other) noexcept {
+  std::swap(mark_, other.mark_);
+  std::swap(owner_, other.owner_);
+  return *this;
+}
+
+KillMark::~KillMark() {
+  if (mark_ != nullptr && owner_ == os::own_pid()) host().give_back(mark_);
+}
+
+static KillMark the_mark;
 std::expected<void, Error> set_guardian_mark(std::string_view mark) {
-  return host().set_mark(mark);
+  auto set = KillMark::set(mark);
+  if (!set) return std::unexpected(set.error());
+  the_mark = std::move(*set);
+  return {};
 }
+void clear_guardian_mark() noexcept { the_mark = {}; }
 
-void clear_guardian_mark() noexcept { host().clear_mark(); }
+void revive_guardian() noexcept { host().revive(); }
 
 void forget_guardian_of_parent() noexcept {
   if (GuardianHost* inherited = current_host.exchange(nullptr)) inherited->forget();

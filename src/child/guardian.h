@@ -6,6 +6,8 @@
 /// A forked child that makes children of its own gets its own guardian; what it inherited from its
 /// parent it forgets. See guardian_table.h for the protocol.
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <cstdint>
 #include <expected>
@@ -28,6 +30,9 @@ class GuardianSeat {
 
   [[nodiscard]] GuardianSlot* slot() const noexcept { return slot_; }
 
+  /// The child exists: whoever bears its pid and starts after this is another process.
+  void child_started() noexcept;
+
   /// From here on the guardian no longer signals this child. Call while it is a zombie.
   void clear() noexcept;
   void release() noexcept;
@@ -46,9 +51,29 @@ std::expected<GuardianSeat, Error> reserve_guardian_seat();
 void set_deadline(GuardianSlot& slot, std::chrono::nanoseconds timeout,
                   std::chrono::nanoseconds grace) noexcept;
 
-/// When this process dies, everything with this `NAME=value` in its environment goes as well.
+/// While it lives: when this process dies, everything with this `NAME=value` in its environment goes
+/// as well.
+class KillMark {
+ public:
+  KillMark() noexcept = default;
+  /// Errors: guardian: not a NAME=value of at most 256 bytes, or too many of them.
+  [[nodiscard]] static std::expected<KillMark, Error> set(std::string_view text);
+  KillMark(KillMark&& other) noexcept { *this = std::move(other); }
+  KillMark& operator=(KillMark&& other) noexcept;
+  ~KillMark();
+  [[nodiscard]] explicit operator bool() const noexcept { return mark_ != nullptr; }
+
+ private:
+  KillMark(GuardianMark* mark, pid_t owner) noexcept : mark_(mark), owner_(owner) {}
+  GuardianMark* mark_ = nullptr;
+  pid_t owner_ = 0;
+};
+
 std::expected<void, Error> set_guardian_mark(std::string_view mark);
 void clear_guardian_mark() noexcept;
+
+/// Replaces a guardian that has died.
+void revive_guardian() noexcept;
 
 /// In a forked child: closes what belongs to the parent's guardian.
 void forget_guardian_of_parent() noexcept;

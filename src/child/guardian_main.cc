@@ -44,58 +44,129 @@ bool belongs_to(const GuardianSlot& slot, const os::ProcessEntry& entry) {
   return entry.pid == pid || (group != 0 && entry.group == (group < 0 ? pid : group));
 }
 
-/// Without /proc there is no family to be seen: then those in the table and their groups have to
-/// do.
-void kill_by_number(const GuardianTable& table) {
-  const int proc = os::open_raw("/proc/self/stat", O_RDONLY);
-  if (proc >= 0) return os::close_raw(proc);
+template <class Action>
+void for_each_child(GuardianTable& table, Action&& action) {
   const std::uint32_t used = table.used.load(std::memory_order_acquire);
   for (std::uint32_t i = 0; i < used; ++i) {
-    const int pid = table.slots[i].pid.load(std::memory_order_acquire);
-    const int group = table.slots[i].group.load(std::memory_order_relaxed);
-    if (pid <= 0) continue;
-    if (group != 0) raw_syscall(SYS_kill, -(group < 0 ? pid : group), SIGKILL);
-    raw_syscall(SYS_kill, pid, SIGKILL);
+    if (table.slots[i].pid.load(std::memory_order_acquire) > 0) action(table.slots[i]);
   }
 }
 
-/// The host is dead: everything in the table goes, until a look finds nothing any more.
-void kill_all(GuardianTable& table, int self) {
-  const auto is_root = [&table](const os::ProcessEntry& entry) {
-    const std::uint32_t used = table.used.load(std::memory_order_acquire);
-    for (std::uint32_t i = 0; i < used; ++i) {
-      if (belongs_to(table.slots[i], entry)) return true;
-    }
-    return os::environment_holds(entry.pid, table.mark,
-                                 table.mark_length.load(std::memory_order_acquire));
-  };
-  bool anybody = table.mark_length.load(std::memory_order_acquire) != 0;
-  for (std::uint32_t i = 0; i < table.used.load(std::memory_order_acquire); ++i) {
-    anybody = anybody || table.slots[i].pid.load(std::memory_order_acquire) > 0;
+/// Without /proc there is no family to be seen: then the child and its group have to do.
+void signal_by_number(const GuardianSlot& slot, int signal) {
+  const int pid = slot.pid.load(std::memory_order_acquire);
+  const int group = slot.group.load(std::memory_order_relaxed);
+  if (pid <= 0) return;
+  if (group != 0) raw_syscall(SYS_kill, -(group < 0 ? pid : group), signal);
+  raw_syscall(SYS_kill, pid, signal);
+}
+
+bool can_see_processes() {
+  os::ProcessEntry self;
+  return os::read_stat(static_cast<int>(raw_syscall(SYS_getpid)), self);
+}
+
+/// What has been sent TERM for a deadline and gets KILL when its grace is over, whatever has become
+/// of its parent and its slot by then.
+struct Doomed {
+  int pid;
+  std::uint64_t start;
+  std::int64_t kill_at;
+};
+
+class DoomedList {
+ public:
+  void add(const Doomed& doomed) {
+    // Without memory for it: its slot, or its group, is what is left to find it by.
+    [[maybe_unused]] const bool kept = list_.push_back(doomed);
+    if (doomed.kill_at < next_) next_ = doomed.kill_at;
   }
+  [[nodiscard]] std::int64_t next() const { return next_; }
+  [[nodiscard]] bool holds(const os::ProcessEntry& entry, std::int64_t until) const {
+    for (const Doomed& doomed : list_) {
+      if (doomed.pid == entry.pid && doomed.start == entry.start && doomed.kill_at <= until) {
+        return true;
+      }
+    }
+    return false;
+  }
+  void drop(std::int64_t until) {
+    std::size_t kept = 0;
+    next_ = kNever;
+    for (const Doomed& doomed : list_) {
+      if (doomed.kill_at <= until) continue;
+      if (doomed.kill_at < next_) next_ = doomed.kill_at;
+      list_[kept++] = doomed;
+    }
+    list_.truncate(kept);
+  }
+
+ private:
+  os::MappedArray<Doomed> list_;
+  std::int64_t next_ = kNever;
+};
+
+/// A host that replaced itself by exec may reap its children without clearing their slots.
+void clear_recycled(GuardianTable& table) {
+  for_each_child(table, [](GuardianSlot& slot) {
+    const std::uint64_t latest = slot.latest_start.load(std::memory_order_acquire);
+    os::ProcessEntry entry;
+    if (latest != 0 && os::read_stat(slot.pid.load(), entry) && entry.start > latest) {
+      slot.pid.store(0);
+    }
+  });
+}
+
+bool carries_mark(const GuardianTable& table, const os::ProcessEntry& entry) {
+  for (const GuardianMark& mark : table.marks) {
+    const std::uint32_t length = mark.length.load(std::memory_order_acquire);
+    if (length != 0 && os::environment_holds(entry.pid, mark.text, length)) return true;
+  }
+  return false;
+}
+
+/// The host is dead: everything in the table goes, until a look finds nothing any more.
+void kill_all(GuardianTable& table, const DoomedList& doomed, int self) {
+  clear_recycled(table);
+  bool anybody = doomed.next() != kNever;
+  for (const GuardianMark& mark : table.marks) anybody = anybody || mark.length.load() != 0;
+  for_each_child(table, [&](GuardianSlot&) { anybody = true; });
   if (!anybody) return;
-  kill_by_number(table);
+  if (!can_see_processes()) {
+    return for_each_child(table, [](GuardianSlot& slot) { signal_by_number(slot, SIGKILL); });
+  }
+  const auto is_root = [&](const os::ProcessEntry& entry) {
+    bool found = doomed.holds(entry, kNever);
+    for_each_child(table, [&](GuardianSlot& slot) { found = found || belongs_to(slot, entry); });
+    return found || carries_mark(table, entry);
+  };
   constexpr int kMostRounds = 100;
   for (int round = 0; round < kMostRounds; ++round) {
     if (os::freeze_and_kill(is_root, self) == 0) return;
   }
 }
 
-void signal_family(const GuardianSlot& slot, int signal, int self) {
+void signal_family(const GuardianSlot& slot, int signal, std::int64_t kill_at, DoomedList& doomed,
+                   int self) {
   os::ProcessTable processes;
-  if (!processes.scan()) return;
+  if (!processes.scan()) {
+    signal_by_number(slot, signal);
+    return doomed.add({slot.pid.load(), 0, kill_at});
+  }
   processes.mark_family([&](const auto& entry) { return belongs_to(slot, entry); }, self);
   for (const auto& entry : processes) {
     if (!entry.member || entry.state == 'Z') continue;
+    doomed.add({entry.pid, entry.start, kill_at});
     os::signal_entry(entry, signal);
     // A stopped process acts on TERM only once it runs again.
-    if (signal != SIGKILL && (entry.state == 'T')) os::signal_entry(entry, SIGCONT);
+    if (entry.state == 'T') os::signal_entry(entry, SIGCONT);
   }
 }
 
-constexpr std::uint32_t kHostActs = 1;
-constexpr std::uint32_t kGuardianTerm = 2;
-constexpr std::uint32_t kGuardianKill = 3;
+bool try_lock(GuardianSlot& slot) {
+  std::uint32_t unlocked = 0;
+  return slot.lock.compare_exchange_strong(unlocked, kGuardianHoldsLock);
+}
 
 /// It ended in time and only waits to be reaped.
 bool has_ended(const GuardianSlot& slot) {
@@ -103,45 +174,80 @@ bool has_ended(const GuardianSlot& slot) {
   return os::read_stat(slot.pid.load(), entry) && entry.state == 'Z';
 }
 
-/// What is due for one slot, and when to look at it again.
-std::int64_t enforce_deadline(GuardianSlot& slot, std::int64_t now, int self) {
-  std::int64_t deadline = slot.deadline.load(std::memory_order_acquire);
-  if (deadline == 0 || slot.pid.load(std::memory_order_acquire) <= 0) return kNever;
-  if (slot.timed_out.load() == kGuardianTerm) deadline += slot.grace.load();
-  if (slot.timed_out.load() == kHostActs || slot.timed_out.load() == kGuardianKill) return kNever;
-  if (now < deadline) return deadline;
-
-  std::uint32_t unlocked = 0;
-  if (!slot.lock.compare_exchange_strong(unlocked, kGuardianHoldsLock)) return now + 1'000'000;
+/// TERM for a slot whose deadline has passed. Gives when to look at it again.
+std::int64_t enforce_deadline(GuardianSlot& slot, std::int64_t now, DoomedList& doomed, int self) {
+  const std::int64_t deadline = slot.deadline.load();
+  if (deadline == 0 || slot.timed_out.load() != 0) return kNever;
+  if (now < deadline + kHostGoesFirst) return deadline + kHostGoesFirst;
+  if (!try_lock(slot)) return now + 1'000'000;
   std::int64_t next = kNever;
-  std::uint32_t nobody = 0;
   // What was read before the lock may have been about the slot's last child.
-  const std::uint32_t phase = slot.timed_out.load();
-  const std::int64_t due = slot.deadline.load() + (phase == kGuardianTerm ? slot.grace.load() : 0);
-  if (slot.pid.load() > 0 && slot.deadline.load() != 0 && now < due) {
-    next = due;
-  } else if (slot.pid.load() > 0 && slot.deadline.load() != 0 && !has_ended(slot)) {
-    if (slot.timed_out.compare_exchange_strong(nobody, kGuardianTerm)) {
-      signal_family(slot, SIGTERM, self);
-      next = slot.deadline.load() + slot.grace.load();
-    } else if (nobody == kGuardianTerm) {
-      os::freeze_and_kill([&](const auto& entry) { return belongs_to(slot, entry); }, self);
-      slot.timed_out.store(kGuardianKill);
-    }
+  const std::int64_t due = slot.deadline.load();
+  std::uint32_t nobody = 0;
+  if (slot.pid.load() > 0 && due != 0 && now < due + kHostGoesFirst) {
+    next = due + kHostGoesFirst;
+  } else if (slot.pid.load() > 0 && due != 0 && !has_ended(slot) &&
+             slot.timed_out.compare_exchange_strong(nobody, kGuardianTerm)) {
+    slot.deadline.store(now);  // the grace begins here, however late that is
+    signal_family(slot, SIGTERM, now + slot.grace.load(), doomed, self);
   }
   slot.lock.store(0);
   return next;
 }
 
-std::int64_t enforce_deadlines(GuardianTable& table, int self) {
-  std::int64_t next = kNever;
+/// KILL for all whose grace is over, in one look at the processes.
+void kill_doomed(GuardianTable& table, DoomedList& doomed, std::int64_t now, int self) {
+  const auto in_hand = [](const GuardianSlot& slot) {
+    return slot.lock.load() == kGuardianHoldsLock;
+  };
+  for_each_child(table, [&](GuardianSlot& slot) {
+    const auto is_due = [&] {
+      return slot.timed_out.load() == kGuardianTerm &&
+             slot.deadline.load() + slot.grace.load() <= now;
+    };
+    // Its host holds the lock when it is just reaping it; what is left is on the list.
+    if (is_due() && try_lock(slot) && !is_due()) slot.lock.store(0);
+  });
+  os::freeze_and_kill(
+      [&](const os::ProcessEntry& entry) {
+        bool found = doomed.holds(entry, now);
+        for_each_child(table, [&](GuardianSlot& slot) {
+          found = found || (in_hand(slot) && belongs_to(slot, entry));
+        });
+        return found;
+      },
+      self);
+  const bool blind = !can_see_processes();
+  for_each_child(table, [&](GuardianSlot& slot) {
+    if (!in_hand(slot)) return;
+    if (blind) signal_by_number(slot, SIGKILL);
+    slot.timed_out.store(kGuardianKill);
+    slot.lock.store(0);
+  });
+  doomed.drop(now);
+}
+
+std::int64_t enforce_deadlines(GuardianTable& table, DoomedList& doomed, int self) {
   const std::int64_t now = now_ns();
-  const std::uint32_t used = table.used.load(std::memory_order_acquire);
-  for (std::uint32_t i = 0; i < used; ++i) {
-    const std::int64_t due = enforce_deadline(table.slots[i], now, self);
+  if (doomed.next() <= now) kill_doomed(table, doomed, now, self);
+  std::int64_t next = kNever;
+  for_each_child(table, [&](GuardianSlot& slot) {
+    const std::int64_t due = enforce_deadline(slot, now, doomed, self);
     if (due < next) next = due;
+  });
+  return doomed.next() < next ? doomed.next() : next;
+}
+
+/// Until when to sleep, said in the table before the last look: a deadline set after that look
+/// wakes us, one set before it has been seen.
+std::int64_t announce_sleep(GuardianTable& table, DoomedList& doomed, int self) {
+  std::int64_t announced = 0;
+  for (;;) {
+    const std::int64_t next = enforce_deadlines(table, doomed, self);
+    if (announced != 0 && next >= announced) return announced;
+    announced = next;
+    table.asleep_until.store(announced);
   }
-  return next;
 }
 
 void wait_for_event(std::int64_t until, pollfd (&watched)[2]) {
@@ -168,11 +274,13 @@ void register_life(GuardianTable& table, int self) {
 [[noreturn]] void watch(GuardianTable& table) {
   const int self = static_cast<int>(raw_syscall(SYS_getpid));
   register_life(table, self);
+  DoomedList doomed;
   for (;;) {
     pollfd watched[2] = {{kGuardianHostFd, POLLIN, 0}, {kGuardianWakeFd, POLLIN, 0}};
-    wait_for_event(enforce_deadlines(table, self), watched);
+    wait_for_event(announce_sleep(table, doomed, self), watched);
+    table.asleep_until.store(0);
     if (watched[0].revents != 0) {
-      kill_all(table, self);
+      kill_all(table, doomed, self);
       leave();
     }
     if (watched[1].revents != 0) {

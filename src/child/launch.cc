@@ -275,6 +275,7 @@ std::expected<Child, Error> launch_body(const LaunchOptions& options,
   state->pid = pid;
   // In a new pid namespace the child knows itself by another number than the guardian would.
   if (state->seat.slot() != nullptr) state->seat.slot()->pid.store(pid);
+  state->seat.child_started();
   state->group = pid;
   state->pidfd = os::open_pidfd(pid);
   const int pidfd_errno = errno;

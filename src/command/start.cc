@@ -92,6 +92,7 @@ std::expected<Child, Error> after_clone(const CommandSpec& spec, const StartOpti
   if (os::tracing()) os::trace("start " + std::to_string(made->pid) + ": " + quoted(spec.argv));
   state->pid = made->pid;
   state->pidfd = std::move(made->pidfd);
+  state->seat.child_started();
   state->group = preparation.plan.group != 0 ? preparation.plan.group : made->pid;
   state->pipes = std::move(preparation.parent_ends);
   start_clocks(*state, spec, options.deadline);

@@ -113,18 +113,57 @@ inline bool signal_entry(const ProcessEntry& entry, int signal) noexcept {
   return sent;
 }
 
+/// A growing array of plain values, straight from the kernel.
+template <class T>
+class MappedArray {
+ public:
+  MappedArray() noexcept = default;
+  MappedArray(const MappedArray&) = delete;
+  MappedArray& operator=(const MappedArray&) = delete;
+  ~MappedArray() {
+    if (values_ != nullptr) raw_syscall(SYS_munmap, as_word(values_), bytes(capacity_));
+  }
+
+  /// False: no memory.
+  bool push_back(const T& value) noexcept {
+    if (size_ == capacity_ && !grow()) return false;
+    values_[size_++] = value;
+    return true;
+  }
+  void truncate(size_t size) noexcept { size_ = size; }
+
+  [[nodiscard]] T* begin() const noexcept { return values_; }
+  [[nodiscard]] T* end() const noexcept { return values_ + size_; }
+  [[nodiscard]] size_t size() const noexcept { return size_; }
+  [[nodiscard]] T& operator[](size_t at) const noexcept { return values_[at]; }
+
+ private:
+  static long bytes(size_t count) noexcept { return static_cast<long>(count * sizeof(T)); }
+
+  bool grow() noexcept {
+    const size_t wanted = capacity_ == 0 ? 65536 / sizeof(T) : capacity_ * 2;
+    const long at = values_ == nullptr
+                        ? raw_syscall(SYS_mmap, 0, bytes(wanted), PROT_READ | PROT_WRITE,
+                                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+                        : raw_syscall(SYS_mremap, as_word(values_), bytes(capacity_),
+                                      bytes(wanted), MREMAP_MAYMOVE);
+    if (raw_failed(at)) return false;
+    values_ = reinterpret_cast<T*>(at);
+    capacity_ = wanted;
+    return true;
+  }
+
+  T* values_ = nullptr;
+  size_t size_ = 0;
+  size_t capacity_ = 0;
+};
+
 class ProcessTable {
  public:
-  ProcessTable() noexcept = default;
-  ProcessTable(const ProcessTable&) = delete;
-  ProcessTable& operator=(const ProcessTable&) = delete;
-  ~ProcessTable() {
-    if (entries_ != nullptr) raw_syscall(SYS_munmap, as_word(entries_), bytes());
-  }
 
   /// Looks at every process. False: no /proc, or no memory.
   bool scan() noexcept {
-    count_ = 0;
+    entries_.truncate(0);
     const int proc = open_raw("/proc", O_RDONLY | O_DIRECTORY);
     if (proc < 0) return false;
     alignas(8) char block[16384];
@@ -163,14 +202,14 @@ class ProcessTable {
     return members;
   }
 
-  [[nodiscard]] ProcessEntry* begin() noexcept { return entries_; }
-  [[nodiscard]] ProcessEntry* end() noexcept { return entries_ + count_; }
-  [[nodiscard]] size_t size() const noexcept { return count_; }
+  [[nodiscard]] ProcessEntry* begin() noexcept { return entries_.begin(); }
+  [[nodiscard]] ProcessEntry* end() noexcept { return entries_.end(); }
+  [[nodiscard]] size_t size() const noexcept { return entries_.size(); }
 
   /// By binary search: the kernel lists processes in the order of their pids.
   [[nodiscard]] ProcessEntry* find(int pid) noexcept {
     size_t low = 0;
-    size_t high = count_;
+    size_t high = entries_.size();
     while (low < high) {
       const size_t middle = (low + high) / 2;
       if (entries_[middle].pid < pid) {
@@ -179,14 +218,10 @@ class ProcessTable {
         high = middle;
       }
     }
-    return low < count_ && entries_[low].pid == pid ? &entries_[low] : nullptr;
+    return low < entries_.size() && entries_[low].pid == pid ? &entries_[low] : nullptr;
   }
 
  private:
-  [[nodiscard]] long bytes() const noexcept {
-    return static_cast<long>(capacity_ * sizeof(ProcessEntry));
-  }
-
   bool add(const char* name) noexcept {
     int pid = 0;
     for (const char* c = name; *c != '\0'; ++c) {
@@ -194,28 +229,10 @@ class ProcessTable {
       pid = pid * 10 + (*c - '0');
     }
     ProcessEntry entry;
-    if (!read_stat(pid, entry)) return true;
-    if (count_ == capacity_ && !grow()) return false;
-    entries_[count_++] = entry;
-    return true;
+    return !read_stat(pid, entry) || entries_.push_back(entry);
   }
 
-  bool grow() noexcept {
-    const size_t wanted = capacity_ == 0 ? 2048 : capacity_ * 2;
-    const long size = static_cast<long>(wanted * sizeof(ProcessEntry));
-    const long at = entries_ == nullptr
-                        ? raw_syscall(SYS_mmap, 0, size, PROT_READ | PROT_WRITE,
-                                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-                        : raw_syscall(SYS_mremap, as_word(entries_), bytes(), size, MREMAP_MAYMOVE);
-    if (raw_failed(at)) return false;
-    entries_ = reinterpret_cast<ProcessEntry*>(at);
-    capacity_ = wanted;
-    return true;
-  }
-
-  ProcessEntry* entries_ = nullptr;
-  size_t count_ = 0;
-  size_t capacity_ = 0;
+  MappedArray<ProcessEntry> entries_;
 };
 
 /// Kills a family that may be forking while we look: first every member is stopped, again and again

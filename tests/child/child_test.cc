@@ -231,6 +231,42 @@ TEST_F(ChildTest, GuardianEndsTheWholeTreeAtTheDeadline) {
   EXPECT_TRUE(child.timed_out());
 }
 
+TEST_F(ChildTest, GuardianRemembersAtTheKillWhatItSawAtTheTerm) {
+  // The leader dies of TERM and is reaped; its grandchild, deaf and in a session of its own, has
+  // neither parent nor group in common with anybody then.
+  std::string said;
+  auto child = test::start_ready(
+      Command({child_program("spawn_grandchild"), "session", "deaf", "wait"})
+          .timeout(100ms)
+          .grace(300ms),
+      &said);
+  const pid_t grandchild = std::stoi(said);
+  ASSERT_TRUE(eventually([&] { return !is_running(child.pid()); }));
+  EXPECT_EQ(child.wait()->status.signal(), SIGTERM);
+  EXPECT_TRUE(child.timed_out());
+  EXPECT_TRUE(eventually([&] { return !is_running(grandchild); }));
+}
+
+TEST_F(ChildTest, LimitedWaitIsNotLengthenedByTheGraceOfADeadline) {
+  auto child = test::start_ready(
+      Command({child_program("ignore_term")}).timeout(20ms).grace(std::chrono::minutes(10)));
+  const auto answer = child.wait_for(200ms);  // with the grace it would be ten minutes
+  ASSERT_TRUE(answer);
+  EXPECT_FALSE(*answer);
+  EXPECT_TRUE(child.terminate(0ms));
+}
+
+TEST_F(ChildTest, NearerDeadlineWakesAGuardianThatSleepsForAFartherOne) {
+  auto far = test::start_ready(
+      Command({child_program("ignore_term")}).timeout(std::chrono::hours(1)).grace(0ms));
+  auto near =
+      test::start_ready(Command({child_program("ignore_term")}).timeout(100ms).grace(0ms));
+  EXPECT_TRUE(eventually([&] { return !is_running(near.pid()); }));
+  EXPECT_TRUE(is_running(far.pid()));
+  EXPECT_TRUE(near.wait() && near.timed_out());
+  EXPECT_TRUE(far.terminate(0ms));
+}
+
 TEST_F(ChildTest, DeadlineThatIsNotReachedDoesNothing) {
   auto child = Command({child_program("exit_with"), 3}).timeout(1h).start().value();
   EXPECT_EQ(child.wait()->status.code(), 3);

@@ -70,6 +70,20 @@ Host keeping(int count, std::vector<std::string> words, const std::string& mark 
   return host;
 }
 
+/// By the pidfd of its host, which it holds.
+pid_t guardian_of(pid_t host) {
+  for (const auto& process : std::filesystem::directory_iterator("/proc")) {
+    const auto words = test::read_text(process.path() / "cmdline");
+    if (!words.starts_with("tine-guardian")) continue;
+    const auto info = test::read_text(process.path() / "fdinfo/4");
+    const auto at = info.find("Pid:\t");
+    if (at != std::string::npos && std::stoi(info.substr(at + 5)) == host) {
+      return std::stoi(process.path().filename());
+    }
+  }
+  return 0;
+}
+
 TEST_F(GuardianTest, KilledHostTakesChildrenAndGrandchildrenAlong) {
   for (const char* how : {"plain", "group", "session", "deaf"}) {
     Host host = keeping(3, {child_program("spawn_grandchild"), how, "wait"});
@@ -126,8 +140,19 @@ TEST_F(GuardianTest, WithoutAMarkADoubleForkedDaemonLivesOn) {
 }
 
 TEST_F(GuardianTest, UnusableMarksAreRefused) {
-  EXPECT_FALSE(child::set_guardian_mark("no equals sign"));
-  EXPECT_FALSE(child::set_guardian_mark("A=" + std::string(300, 'x')));
+  EXPECT_FALSE(child::KillMark::set(""));
+  EXPECT_FALSE(child::KillMark::set("no equals sign"));
+  EXPECT_FALSE(child::KillMark::set("A=" + std::string(300, 'x')));
+}
+
+TEST_F(GuardianTest, MarksAreKeptApartAndGivenBack) {
+  for (int round = 0; round < 3; ++round) {
+    std::vector<child::KillMark> marks;
+    for (std::uint32_t i = 0; i < child::kGuardianMarks; ++i) {
+      marks.push_back(child::KillMark::set("TINE_TEST=" + std::to_string(i)).value());
+    }
+    EXPECT_FALSE(child::KillMark::set("TINE_TEST=one_too_many"));
+  }
 }
 
 // ---- The guardian itself ----
@@ -226,6 +251,20 @@ TEST_F(GuardianTest, HostThatBecomesAnotherProgramKeepsItsChildren) {
   EXPECT_TRUE(host.all_running());
   EXPECT_TRUE(host.process.send(Signal::kill));
   EXPECT_TRUE(eventually([&] { return host.none_running(); }));
+}
+
+TEST_F(GuardianTest, RecycledPidOfAChildThatAnotherProgramReapedIsSpared) {
+  Host host = start_host(Command{host_program("exec_away"), child_program("recycle_pid"),
+                                 child_program("exit_with"), 0});
+  add_pids(host, test::read_line(host.process.out()));
+  const pid_t recycled = host.pids.at(0);
+  const std::string said = test::read_line(host.process.out());
+  const pid_t guardian = guardian_of(host.process.pid());
+  EXPECT_TRUE(host.process.send(Signal::kill));
+  EXPECT_TRUE(eventually([&] { return !is_running(guardian); }));  // it has done its work
+  if (said == "refused") GTEST_SKIP() << "pids can be chosen only by root";
+  EXPECT_TRUE(is_running(recycled));
+  ::kill(recycled, SIGKILL);
 }
 
 TEST_F(GuardianTest, ForkedCopyThatExitsLeavesTheChildrenOfTheOriginal) {

@@ -261,12 +261,12 @@ TEST_F(BatchOutputTest, FullTemporaryDirectoryIsTheJobsOwnError) {
   {
     Batch batch{{.jobs = 1, .ordered = true, .tmpdir = dir.path()}};
     batch.add({"head", "-c", 1_MiB, "/dev/zero"});
-    batch.add({"echo", "after"});
     auto outcome = batch.next();
     EXPECT_FALSE(outcome->result);
     EXPECT_NE(outcome->result.error().to_string().find("exited with 1"), std::string::npos);
     EXPECT_LE(outcome->out.size(), 128_KiB);
     batch.reuse(std::move(outcome->out), std::move(outcome->err));  // gives the space back
+    batch.add({"echo", "after"});
     outcome = batch.next();
     EXPECT_TRUE(outcome->result);
     EXPECT_EQ(outcome->out.read(), "after\n");
