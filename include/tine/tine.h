@@ -39,6 +39,7 @@
 #include "tine/batch.h"
 #include "tine/cancel.h"
 #include "tine/child.h"
+#include "tine/codec.h"
 #include "tine/command.h"
 #include "tine/conversation.h"
 #include "tine/error.h"
