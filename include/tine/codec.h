@@ -100,9 +100,8 @@ class Decoder {
 
 /// `value` as MessagePack.
 ///
-/// Errors: unencodable: a string of 4 GiB or more, a container of 2^32 elements or more, nested
-/// more
-///         than 128 deep, a variant without a value, or a Codec gave up
+/// Errors: unencodable: a string of 4 GiB or more, a container of 2^32 elements or more, a depth
+///         above 128, a variant without a value, or a Codec that gave up
 template <class T>
 [[nodiscard]] std::expected<std::vector<std::byte>, Error> encode(const T& value);
 

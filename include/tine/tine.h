@@ -30,6 +30,10 @@
 ///     for (const auto& file : files) batch.add({"gzip", "-9", file});
 ///     while (auto outcome = batch.next()) ...
 ///
+///     // A value as bytes, and back, whatever the bytes are.
+///     auto bytes = tine::encode(std::map<std::string, int>{{"a", 1}}).value();
+///     auto value = tine::decode<std::map<std::string, int>>(bytes);
+///
 ///     // A function in a forked child.
 ///     auto child = tine::launch([] { return work(); }).value();
 ///

@@ -25,6 +25,10 @@ TEST(ErrorTest, WithoutErrnoTheKindSpeaks) {
   const Error error{ErrorKind::not_owner, 0, Stage::wait, "process 7", {}};
   EXPECT_EQ(error.to_string(),
             "cannot wait for 'process 7': the handle belongs to another process");
+  EXPECT_EQ((Error{ErrorKind::undecodable, 0, Stage::decode, "Item", "at .1: no"}.to_string()),
+            "cannot decode 'Item': the bytes are not such a value: at .1: no");
+  EXPECT_EQ((Error{ErrorKind::unencodable, 0, Stage::encode, "Item", {}}.to_string()),
+            "cannot encode 'Item': the value cannot travel");
 }
 
 TEST(ErrorTest, EveryStageHasItsOwnWords) {

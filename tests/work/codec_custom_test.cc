@@ -130,11 +130,7 @@ struct Codec<test::Odd> {
         return {};
       case Does::itself: return decoder.read<test::Odd>();
       case Does::swallow: try { static_cast<void>(decoder.read<std::string>());
-        } catch (...) {
-        }
-        try {
-          static_cast<void>(decoder.read<int>());
-        } catch (...) {
+        } catch (...) {  // which it should not: the item has been read
         }
         return {};
       case Does::bad_alloc: throw std::bad_alloc();

@@ -69,6 +69,10 @@ TEST(CodecWireTest, EachTypeHasTheFormOfTheTable) {
   EXPECT_EQ(hex(std::optional<int>{1}), "01");
   EXPECT_EQ(hex(std::optional<std::optional<int>>{}), "90");
   EXPECT_EQ(hex(std::optional<std::optional<int>>{std::optional<int>{}}), "91c0");
+  using Thrice = std::optional<std::optional<std::optional<int>>>;
+  EXPECT_EQ(hex(Thrice{}), "c0");
+  EXPECT_EQ(hex(Thrice{std::optional<std::optional<int>>{}}), "90");
+  EXPECT_EQ(hex(Thrice{std::optional<int>{}}), "91c0");
   EXPECT_EQ(hex(std::make_unique<int>(1)), "01");
   EXPECT_EQ(hex(std::monostate{}), "c0");
   EXPECT_EQ(hex(std::variant<std::monostate, int>{}), "9200c0");
