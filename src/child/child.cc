@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "child/child_state.h"
 #include "child/tree_stopper.h"
@@ -92,6 +93,14 @@ Ended wait_for_end(ChildState& state, os::Deadline limit, const CancelToken& tok
   return Ended::deadline;
 }
 
+/// Whether what is left in its group goes when this child, which is a zombie, is reaped.
+bool takes_group_along(ChildState& state) noexcept {
+  if (auto group = std::exchange(state.shared_group, nullptr)) {
+    return group->unreaped.fetch_sub(1) == 1 && !group->leave_descendants;
+  }
+  return state.killable_group() != 0 && !state.leave_descendants;
+}
+
 Usage wall_since(Usage usage, Clock::time_point started) {
   usage.wall = Clock::now() - started;
   return usage;
@@ -115,7 +124,7 @@ Child detail::ChildAccess::make(std::unique_ptr<ChildState> state) noexcept {
 }
 
 std::expected<Finished, Error> detail::ChildAccess::reap(ChildState& state) {
-  if (!state.leave_descendants && state.killable_group() != 0) {
+  if (takes_group_along(state)) {
     ::kill(-state.group, SIGKILL);  // while the zombie keeps the group's number from being recycled
   }
   const bool guardian_ended_it =

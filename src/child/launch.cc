@@ -24,6 +24,7 @@
 #include "child/child_state.h"
 #include "child/guardian.h"
 #include "os/io.h"
+#include "os/own_fds.h"
 #include "os/pidfd.h"
 #include "os/process_table.h"
 #include "os/raw_syscall.h"
@@ -163,6 +164,7 @@ void stdin_from_null() noexcept {
   detail::close_inherited_handles();
   detail::unlock_handles();
   forget_guardian_of_parent();
+  os::close_own_fds();
   if (!options.name.empty()) ::prctl(PR_SET_NAME, options.name.c_str());
   if (!options.inherit_stdin) stdin_from_null();
   while (handshake.go.load(std::memory_order_acquire) == 0) futex_wait(handshake.go, 0);

@@ -20,14 +20,15 @@ namespace {
 /// A program at the terminal stays in its group, or its first read would stop it (SIGTTIN).
 GroupRole role_of(const CommandSpec& spec, const Preparation& preparation,
                   const StartOptions& options) {
+  if (preparation.plan.new_session) return GroupRole::own;
   if (options.group) return *options.group < 0 ? GroupRole::callers : GroupRole::shared;
-  const bool own = !preparation.shares_terminal || spec.foreground || preparation.plan.new_session;
+  const bool own = !preparation.shares_terminal || spec.foreground;
   return own ? GroupRole::own : GroupRole::callers;
 }
 
 void place_in_group(child::SpawnPlan& plan, GroupRole role, const StartOptions& options) {
   plan.set_group = role != GroupRole::callers;
-  plan.group = options.group && *options.group > 0 ? *options.group : 0;
+  plan.group = role == GroupRole::shared ? *options.group : 0;
 }
 
 std::expected<void, Error> take_seat(ChildState& state, child::SpawnPlan& plan) {
