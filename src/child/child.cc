@@ -73,8 +73,8 @@ void wait_in_foreground(ChildState& state) {
 
 enum class Ended : unsigned char { yes, limit, deadline, cancelled };
 
-/// With a limit there may be no time for the grace that follows a deadline: then the guardian, which
-/// watches it as well, ends the child.
+/// With a limit there may be no time for the grace that follows a deadline: then the guardian,
+/// which watches it as well, ends the child.
 Ended wait_for_end(ChildState& state, os::Deadline limit, const CancelToken& token) {
   if (!limit && !state.deadline && token.fd() < 0 && !state.detached) {
     // Nothing else to wait for: cheaper than poll. An error is met again, and told, by the reaping.
@@ -93,12 +93,15 @@ Ended wait_for_end(ChildState& state, os::Deadline limit, const CancelToken& tok
   return Ended::deadline;
 }
 
-/// Whether what is left in its group goes when this child, which is a zombie, is reaped.
-bool takes_group_along(ChildState& state) noexcept {
-  if (auto group = std::exchange(state.shared_group, nullptr)) {
-    return group->unreaped.fetch_sub(1) == 1 && !group->leave_descendants;
+/// What is left in the group of this child, which is a zombie, goes before it is reaped.
+void kill_leftovers(ChildState& state) noexcept {
+  if (auto shared = std::exchange(state.shared_group, nullptr)) {
+    const bool last = shared->unreaped.fetch_sub(1) == 1;
+    // This zombie keeps the group's number from being recycled.
+    if (last && !shared->leave_descendants) ::kill(-state.group, SIGKILL);
+  } else if (state.killable_group() != 0 && !state.leave_descendants) {
+    os::kill_group(state.pidfd.get(), state.group);
   }
-  return state.killable_group() != 0 && !state.leave_descendants;
 }
 
 Usage wall_since(Usage usage, Clock::time_point started) {
@@ -124,9 +127,7 @@ Child detail::ChildAccess::make(std::unique_ptr<ChildState> state) noexcept {
 }
 
 std::expected<Finished, Error> detail::ChildAccess::reap(ChildState& state) {
-  if (takes_group_along(state)) {
-    ::kill(-state.group, SIGKILL);  // while the zombie keeps the group's number from being recycled
-  }
+  kill_leftovers(state);
   const bool guardian_ended_it =
       state.seat.slot() != nullptr && state.seat.slot()->timed_out.load() > child::kHostActs;
   state.timed_out = state.timed_out || guardian_ended_it;

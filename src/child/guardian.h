@@ -51,8 +51,8 @@ std::expected<GuardianSeat, Error> reserve_guardian_seat();
 void set_deadline(GuardianSlot& slot, std::chrono::nanoseconds timeout,
                   std::chrono::nanoseconds grace) noexcept;
 
-/// While it lives: when this process dies, everything with this `NAME=value` in its environment goes
-/// as well.
+/// While it lives: when this process dies, everything with this `NAME=value` in its environment
+/// goes as well.
 class KillMark {
  public:
   KillMark() noexcept = default;

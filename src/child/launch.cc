@@ -47,6 +47,18 @@ struct Handshake {
   std::atomic<pid_t> inner{0};
 };
 
+/// For what a detached child waits instead: an end of file, which comes when the parent holds its
+/// pidfd, but also when the parent is gone. Empty for others.
+using Gate = os::PipeEnds;
+
+void wait_at(Gate& gate) noexcept {
+  // Our copy of the other end has been closed with all that is the parent's.
+  [[maybe_unused]] const int closed = gate.write.release();
+  char nothing;
+  [[maybe_unused]] const auto end = os::read_retry(gate.read.get(), &nothing, 1);
+  gate.read.reset();
+}
+
 class SharedHandshake {
  public:
   SharedHandshake() noexcept
@@ -152,7 +164,7 @@ void stdin_from_null() noexcept {
 
 /// In the child: from a copy of the parent to a process of its own.
 [[noreturn]] void child_main(const LaunchOptions& options, const std::function<int()>& body,
-                             GuardianSlot* slot, Handshake& handshake, pid_t host) {
+                             GuardianSlot* slot, Handshake& handshake, Gate& gate, pid_t host) {
   if (slot != nullptr) {
     slot->pid.store(::getpid(), std::memory_order_release);
     // A host that died before that: the guardian may have looked already, and nobody would come.
@@ -167,7 +179,10 @@ void stdin_from_null() noexcept {
   os::close_own_fds();
   if (!options.name.empty()) ::prctl(PR_SET_NAME, options.name.c_str());
   if (!options.inherit_stdin) stdin_from_null();
-  while (handshake.go.load(std::memory_order_acquire) == 0) futex_wait(handshake.go, 0);
+  if (gate.read) wait_at(gate);
+  while (slot != nullptr && handshake.go.load(std::memory_order_acquire) == 0) {
+    futex_wait(handshake.go, 0);
+  }
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -185,7 +200,7 @@ void stdin_from_null() noexcept {
 
 /// Forks; gives the pid to the parent and does not return in the child.
 pid_t fork_child(const LaunchOptions& options, const std::function<int()>& body, GuardianSlot* slot,
-                 Handshake& handshake) {
+                 Handshake& handshake, Gate& gate) {
   flush_standard_streams();
   detail::lock_handles();
   const os::AllSignalsBlocked blocked;
@@ -205,7 +220,7 @@ pid_t fork_child(const LaunchOptions& options, const std::function<int()>& body,
       ::_exit(0);
     }
   }
-  child_main(options, body, slot, handshake, host);
+  child_main(options, body, slot, handshake, gate, host);
 }
 
 std::unexpected<Error> threads_refused() {
@@ -262,10 +277,14 @@ std::expected<Child, Error> launch_body(const LaunchOptions& options,
   }
   const child::SharedHandshake handshake;
   if (!handshake) return os::failed(Stage::fork, errno, "a function");
-  // A detached child waits for nobody: its parent may be gone, and nobody would end it then.
-  if (options.detach) handshake->go.store(1);
-
-  pid_t pid = child::fork_child(options, body, state->seat.slot(), *handshake.operator->());
+  child::Gate gate;
+  if (options.detach) {
+    auto ends = os::make_pipe();
+    if (!ends) return std::unexpected(ends.error());
+    gate = std::move(*ends);
+    os::note_own(gate.write.get());  // another thread's children must not hold it open
+  }
+  pid_t pid = child::fork_child(options, body, state->seat.slot(), *handshake.operator->(), gate);
   if (pid < 0) return os::failed(Stage::fork, errno, "a function");
   if (options.detach) {
     auto inner = detached_pid(pid, *handshake.operator->());

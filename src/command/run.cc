@@ -78,13 +78,19 @@ std::optional<Cause> failure_cause(const detail::CommandSpec& spec, const Run& r
   return command::cause_of(run.finished.status);
 }
 
+/// Who hears of ^Z has to wait for nothing else: the guardian watches the time then.
+command::DeadlineBy deadline_by(const detail::CommandSpec& spec) {
+  return spec.foreground ? command::DeadlineBy::guardian : command::DeadlineBy::caller;
+}
+
 /// run() without streams: one wait, no loop.
 Result<Finished> wait_without_streams(const detail::CommandSpec& spec, Run& run) {
-  const bool limited = spec.timeout.count() > 0;
+  const bool limited = spec.timeout.count() > 0 && deadline_by(spec) == command::DeadlineBy::caller;
   auto done =
       run.child.wait_for(limited ? spec.timeout : std::chrono::nanoseconds::max(), spec.cancel);
   if (done && *done) {
     run.finished = **done;
+    if (run.child.timed_out()) run.how = Drained::timed_out;
   } else {
     const bool cancelled = !done && done.error().kind == ErrorKind::cancelled;
     if (!done && !cancelled) return std::unexpected(lost(spec, done.error()));
@@ -179,7 +185,7 @@ Result<Output> collect(const detail::CommandSpec& spec, bool with_stderr) {
 Result<Finished> Command::run() const {
   Run run;
   if (auto refused = unheld_pipe(spec_, false)) return std::unexpected(std::move(*refused));
-  auto child = command::start(spec_, {});
+  auto child = command::start(spec_, {.deadline = deadline_by(spec_)});
   if (!child) return std::unexpected(command::not_started(spec_, child.error()));
   run.child = std::move(*child);
   return wait_without_streams(spec_, run);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-/// Which descriptors are this library's own affair, such as its ends of pipes and its event loops: a
-/// forked child that runs a function closes them, or a peer would wait in vain for an end of file.
-/// Threads: safe. After a fork: the child has its copy of the list.
+/// Which descriptors are this library's own affair, such as its ends of pipes and its event loops:
+/// a forked child that runs a function closes them, or a peer would wait in vain for an end of
+/// file. Threads: safe. After a fork: the child has its copy of the list.
 
 namespace tine::os {
 

@@ -24,6 +24,17 @@ Fd open_pidfd(pid_t pid) noexcept {
   return above_stdio(Fd{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))});
 }
 
+void kill_group(int pidfd, pid_t group) noexcept {
+  constexpr unsigned kProcessGroup = 1u << 2;  // PIDFD_SIGNAL_PROCESS_GROUP
+  static std::atomic<bool> refused{false};
+  if (!refused.load(std::memory_order_relaxed)) {
+    if (::syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, kProcessGroup) == 0) return;
+    if (errno != EINVAL && errno != ENOSYS) return;  // nobody there, or nobody that we may kill
+    refused.store(true, std::memory_order_relaxed);
+  }
+  ::kill(-group, SIGKILL);
+}
+
 int send_signal(int pidfd, int signal) noexcept {
   return ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0) == 0 ? 0 : errno;
 }
