@@ -275,6 +275,10 @@ TEST_F(LaunchFunctionThreadsTest, JustJoinedThreadsDoNotCount) {
 
 // ---- Detached ----
 
+TEST_F(LaunchFunctionTest, DetachedFunctionThatEndsAtOnceHasBeenLaunched) {
+  for (int i = 0; i < 100; ++i) EXPECT_TRUE(launch({.detach = true}, [] {}));
+}
+
 TEST_F(LaunchFunctionTest, DetachedFunctionOutlivesItsMakerAndIsItsOwnSession) {
   auto told = TypedPipe<pid_t>::create().value();
   in_a_fork([&] {
