@@ -12,6 +12,8 @@
 
 #include "tine/command.h"
 #include "tine/error.h"
+#include "tine/launch.h"
+#include "tine/pipeline.h"
 
 namespace tine {
 
@@ -57,6 +59,26 @@ inline Finished run(const Command& command) { return value(command.run()); }
 inline std::string read(const Command& command) { return value(command.read()); }
 inline Output capture(const Command& command) { return value(command.capture()); }
 inline Child start(const Command& command) { return value(command.start()); }
+
+/// Pipelines and series.
+template <class Work>
+auto run(const Work& work) -> decltype(value(work.run())) {
+  return value(work.run());
+}
+inline std::string read(const Pipeline& pipeline) { return value(pipeline.read()); }
+inline PipelineOutput capture(const Pipeline& pipeline) { return value(pipeline.capture()); }
+inline RunningPipeline start(const Pipeline& pipeline) { return value(pipeline.start()); }
+
+template <class F, class... Args>
+  requires(!std::is_same_v<std::remove_cvref_t<F>, LaunchOptions>)
+Child launch(const LaunchOptions& options, F&& fn, Args&&... args) {
+  return value(tine::launch(options, std::forward<F>(fn), std::forward<Args>(args)...));
+}
+template <class F, class... Args>
+  requires(!std::is_same_v<std::remove_cvref_t<F>, LaunchOptions>)
+Child launch(F&& fn, Args&&... args) {
+  return launch(LaunchOptions{}, std::forward<F>(fn), std::forward<Args>(args)...);
+}
 
 }  // namespace throwing
 }  // namespace tine
