@@ -126,23 +126,20 @@ Child detail::ChildAccess::make(std::unique_ptr<ChildState> state) noexcept {
   return child;
 }
 
-std::expected<Finished, Error> detail::ChildAccess::reap(ChildState& state) {
-  kill_leftovers(state);
-  const bool guardian_ended_it =
-      state.seat.slot() != nullptr && state.seat.slot()->timed_out.load() > child::kHostActs;
-  state.timed_out = state.timed_out || guardian_ended_it;
-  state.seat.clear();
-  std::expected<Finished, Error> result;
-  if (state.detached) {
-    result = status_from_elsewhere(state, ECHILD);
-  } else if (auto reaped = os::wait_pidfd(state.pidfd.get(), os::Reap::take, true)) {
-    result = Finished{(*reaped)->status, wall_since((*reaped)->usage, state.started)};
-  } else {
-    result = status_from_elsewhere(state, reaped.error());
-  }
+namespace {
+
+using Taken = std::expected<std::optional<os::Reaped>, int>;
+
+/// The books of a child that is gone.
+std::expected<Finished, Error> conclude(ChildState& state, const Taken& taken) {
+  std::expected<Finished, Error> result =
+      taken ? Finished{(*taken)->status, wall_since((*taken)->usage, state.started)}
+            : status_from_elsewhere(state, taken.error());
+  const child::GuardianSlot* slot = state.seat.slot();
+  if (slot != nullptr && slot->timed_out.load() > child::kHostActs) state.timed_out = true;
+  state.seat.release();
   state.terminal.take_back();
   state.terminal = {};
-  state.seat.release();
   {
     const std::lock_guard lock(state.sending);
     state.pidfd.reset();
@@ -155,6 +152,31 @@ std::expected<Finished, Error> detail::ChildAccess::reap(ChildState& state) {
                    : result.error().to_string()));
   }
   return result;
+}
+
+/// Waits and reaps in one. Nothing has to be done in between: no deadline makes the guardian a
+/// party, which on the host's death knows a recycled pid by its start, and the group has a name of
+/// its own.
+std::expected<Finished, Error> wait_and_reap(ChildState& state) {
+  const auto taken = os::wait_pidfd(state.pidfd.get(), os::Reap::take, true);
+  kill_leftovers(state);
+  state.seat.clear();
+  return conclude(state, taken);
+}
+
+bool may_reap_at_once(const ChildState& state) noexcept {
+  const child::GuardianSlot* slot = state.seat.slot();
+  const bool guardian_may_act = slot != nullptr && slot->deadline.load() != 0;
+  return !guardian_may_act && !state.detached && !state.shared_group && os::groups_have_pidfds();
+}
+
+}  // namespace
+
+std::expected<Finished, Error> detail::ChildAccess::reap(ChildState& state) {
+  kill_leftovers(state);
+  state.seat.clear();
+  if (state.detached) return conclude(state, std::unexpected(ECHILD));
+  return conclude(state, os::wait_pidfd(state.pidfd.get(), os::Reap::take, true));
 }
 
 Child::Child() noexcept = default;
@@ -229,6 +251,7 @@ std::expected<std::optional<Finished>, Error> Child::wait_for(std::chrono::nanos
   child::revive_guardian();
   const bool for_ever = limit == std::chrono::nanoseconds::max();
   if (state_->terminal && for_ever && token.fd() < 0) wait_in_foreground(*state_);
+  if (for_ever && token.fd() < 0 && may_reap_at_once(*state_)) return wait_and_reap(*state_);
   const os::Deadline until = for_ever ? os::Deadline{} : os::deadline_after(limit);
   switch (wait_for_end(*state_, until, token)) {
     case Ended::cancelled: return refuse(state_.get(), ErrorKind::cancelled);

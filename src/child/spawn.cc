@@ -147,7 +147,10 @@ std::expected<SpawnedProcess, SpawnReport> spawn_by_vfork(const SpawnPlan& plan,
   Shared shared{.plan = &plan, .method = method};
   long pid;
   {
-    const os::AllSignalsBlocked blocked;
+    // clone3 makes the child without any handler that could run in our memory. To take the terminal
+    // over from the background, it must not hear SIGTTOU either.
+    const bool handlers_cleared = method == SpawnMethod::clone3_vfork;
+    const os::AllSignalsBlocked blocked(!handlers_cleared || plan.foreground_tty >= 0);
     pid = kinship == Kinship::detached ? clone_detached(shared) : clone_direct(shared);
   }
   if (raw_failed(pid)) {
@@ -301,7 +304,6 @@ long LaunchPad::launch(int& pidfd) noexcept {
     args.parent_tid = reinterpret_cast<std::uint64_t>(&plan.slot->pid);
   }
   child_.store(1, std::memory_order_relaxed);
-  const os::AllSignalsBlocked blocked;
   return clone3_and_run(args, run_child, this);
 }
 

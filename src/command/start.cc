@@ -120,7 +120,7 @@ std::expected<Child, Error> BackgroundStart::start(const CommandSpec& spec,
   preparation_.emplace();
   auto state = before_clone(spec, options, *preparation_);
   if (!state) return std::unexpected(state.error());
-  preparation_->own_environment();
+  if (!options.only_waits) preparation_->own_environment();
   pad_.plan = preparation_->plan;
   auto made = child::spawn_beside(pad_);
   // A group that others will join has to be there now, whichever side is first.
@@ -137,7 +137,9 @@ std::optional<Error> BackgroundStart::failure(const CommandSpec& spec) {
     preparation_.reset();  // and with it the files that were opened for the child
     return std::nullopt;
   }
-  return explain(pad_.report(), spec, *preparation_);
+  Error error = explain(pad_.report(), spec, *preparation_);
+  if (os::tracing()) os::trace("start failed: " + error.to_string());
+  return error;
 }
 
 }  // namespace tine::command
