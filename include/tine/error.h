@@ -17,6 +17,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "tine/exit_status.h"
 
@@ -125,6 +126,12 @@ struct Finished {
   Usage usage{};
 };
 
+/// An exception, as far as it travels.
+struct Thrown {
+  std::string type{};
+  std::string message{};
+};
+
 /// The work failed: one type for every way, so one handler and one retry policy serve all.
 struct Failure {
   Cause cause = Cause::lost;
@@ -133,6 +140,7 @@ struct Failure {
   std::string subject{};               ///< what ran: the program's name
   std::string type{};                  ///< of the exception
   std::string message{};               ///< of the exception
+  std::vector<Thrown> causes{};        ///< what that was thrown because of, outermost first
   std::string backtrace{};
   std::string output{};       ///< stdout captured so far
   std::string stderr_tail{};  ///< the last of what it wrote to stderr
