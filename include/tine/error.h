@@ -47,6 +47,8 @@ enum class ErrorKind : std::uint8_t {
   not_owner,               ///< the handle belongs to another process (used after a fork)
   guardian,                ///< the guardian, which ends orphans, could not be started
   threads_running,         ///< refused: a fork of a process with several threads
+  undecodable,             ///< the bytes are not a value of the wanted type
+  unencodable,             ///< the value has no form that travels
 };
 
 /// Where it happened: which step of launching, talking or waiting.
@@ -74,6 +76,8 @@ enum class Stage : std::uint8_t {
   wait,
   read,
   write,
+  encode,
+  decode,
   proc,
 };
 

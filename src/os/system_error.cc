@@ -36,6 +36,8 @@ const char* action_of(Stage stage) {
     case Stage::wait: return "cannot wait for";
     case Stage::read: return "cannot read";
     case Stage::write: return "cannot write";
+    case Stage::encode: return "cannot encode";
+    case Stage::decode: return "cannot decode";
     case Stage::proc: return "cannot look at process";
   }
   return "failed";
@@ -52,6 +54,8 @@ const char* kind_text(ErrorKind kind) {
     case ErrorKind::not_owner: return "the handle belongs to another process";
     case ErrorKind::threads_running: return "this process has several threads";
     case ErrorKind::no_such_process: return "there is no such process";
+    case ErrorKind::undecodable: return "the bytes are not such a value";
+    case ErrorKind::unencodable: return "the value cannot travel";
     default: return "unknown error";
   }
 }

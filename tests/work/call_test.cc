@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "tine/call.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <future>
 #include <map>
 #include <new>
 #include <numeric>
@@ -14,6 +17,7 @@
 #include <variant>
 
 #include "support/clean_process_test.h"
+#include "tine/future.h"
 #include "tine/tine.h"
 
 namespace tine {
@@ -324,7 +328,9 @@ TEST_F(FutureTest, DestructorKills) {
   // Whether it got as far as telling or not, it is gone.
   told.writer.close();
   const auto pid = told.receive();
-  if (pid && *pid) EXPECT_FALSE(test::is_running(**pid));
+  if (pid && *pid) {
+    EXPECT_FALSE(test::is_running(**pid));
+  }
 }
 
 TEST_F(FutureTest, TimeoutHoldsWhileNobodyWaits) {
