@@ -242,6 +242,7 @@ void GuardianHost::give_back(GuardianSlot* slot) noexcept {
   slot->timed_out.store(0, std::memory_order_relaxed);
   slot->grace.store(0, std::memory_order_relaxed);
   slot->latest_start.store(0, std::memory_order_relaxed);
+  slot->go.store(0, std::memory_order_relaxed);
   slot->deadline.store(0, std::memory_order_release);
   const std::lock_guard lock(mutex_);
   free_.push_back(static_cast<std::uint32_t>(slot - table_->slots));

@@ -47,6 +47,7 @@ void make_own_end(int fd) noexcept {
 
 void close_own_fds() noexcept {
   for (std::size_t i = 0; i < words_used.load(std::memory_order_relaxed); ++i) {
+    if (noted[i].load(std::memory_order_relaxed) == 0) continue;  // a write would copy the page
     for (std::uint64_t word = noted[i].exchange(0); word != 0; word &= word - 1) {
       ::close(static_cast<int>(i * kBits) + std::countr_zero(word));
     }
