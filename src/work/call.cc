@@ -68,6 +68,8 @@ struct detail::PendingCall::State {
   void reap() {
     finished = child.wait();
     if (child.timed_out()) ending = Ending::timed_out;
+    const bool in_order = *finished && (*finished)->status.success();
+    if (in_order && !options.leave_descendants) channel.allow_reuse();
     errors.pass_on();
   }
 

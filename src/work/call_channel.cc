@@ -6,9 +6,14 @@
 #include <algorithm>
 #include <cstdlib>
 #include <exception>
+#include <mutex>
 #include <new>
 #include <string>
 #include <typeinfo>
+#include <utility>
+#include <vector>
+
+#include "os/own_pid.h"
 
 namespace tine::work {
 
@@ -41,7 +46,49 @@ void add_causes(const std::exception& exception, std::vector<Thrown>& causes) {
   }
 }
 
+/// Regions that wait for their next call. In a forked child they are the parent's: it starts anew.
+class SpareRegions {
+ public:
+  os::SharedRegion take() {
+    const std::lock_guard lock(mutex_);
+    if (owner_ != os::own_pid() || regions_.empty()) return {};
+    os::SharedRegion region = std::move(regions_.back());
+    regions_.pop_back();
+    return region;
+  }
+  void give(os::SharedRegion region) {
+    constexpr std::size_t kMost = 4;
+    const std::lock_guard lock(mutex_);
+    if (owner_ != os::own_pid()) regions_.clear();
+    owner_ = os::own_pid();
+    if (regions_.size() < kMost) regions_.push_back(std::move(region));
+  }
+
+ private:
+  std::mutex mutex_;
+  pid_t owner_ = 0;
+  std::vector<os::SharedRegion> regions_;
+};
+
+SpareRegions& spare_regions() {
+  static SpareRegions spare;
+  return spare;
+}
+
 }  // namespace
+
+struct CallChannel::Region {
+  explicit Region(os::SharedRegion given) noexcept : memory(std::move(given)) {}
+  Region(const Region&) = delete;
+  Region& operator=(const Region&) = delete;
+  ~Region() {
+    if (reusable && owner == os::own_pid()) spare_regions().give(std::move(memory));
+  }
+
+  os::SharedRegion memory;
+  const pid_t owner = os::own_pid();
+  bool reusable = false;
+};
 
 /// Appends behind the head; pages are asked for before they are written.
 class CallChannel::Sink final : public detail::ByteSink {
@@ -56,7 +103,6 @@ class CallChannel::Sink final : public detail::ByteSink {
   }
 
  private:
-  static constexpr std::size_t kFirstPage = 4096;
   static constexpr std::size_t kLargestStep = std::size_t{64} << 20;
 
   bool grow(std::size_t size) override {
@@ -82,16 +128,24 @@ class CallChannel::Sink final : public detail::ByteSink {
 std::expected<CallChannel, Error> CallChannel::create() {
   constexpr std::size_t kMost = std::size_t{64} << 30;  // of address space
   constexpr std::size_t kLeast = std::size_t{64} << 10;
-  auto region = os::SharedRegion::reserve(kMost, kLeast);
-  if (!region) return std::unexpected(region.error());
+  os::SharedRegion memory = spare_regions().take();
+  if (!memory) {
+    auto reserved = os::SharedRegion::reserve(kMost, kLeast);
+    if (!reserved) return std::unexpected(reserved.error());
+    memory = std::move(*reserved);
+  }
   CallChannel channel;
-  channel.region_ = std::make_shared<os::SharedRegion>(std::move(*region));
-  new (channel.region_->data()) Head;
+  channel.region_ = std::make_shared<Region>(std::move(memory));
+  new (channel.region_->memory.data()) Head;
   return channel;
 }
 
+void CallChannel::allow_reuse() noexcept {
+  region_->reusable = payload().size() <= kFirstPage - kPayloadOffset;
+}
+
 CallChannel::Head& CallChannel::head() const noexcept {
-  return *std::launder(reinterpret_cast<Head*>(region_->data()));
+  return *std::launder(reinterpret_cast<Head*>(region_->memory.data()));
 }
 
 void CallChannel::conclude(CallStage stage, const Sink& sink) const noexcept {
@@ -100,17 +154,17 @@ void CallChannel::conclude(CallStage stage, const Sink& sink) const noexcept {
 }
 
 void CallChannel::run_body(const detail::CallBody& body) const {
-  Sink sink(*region_);
+  Sink sink(region_->memory);
   auto written = body(sink);
   if (written) return conclude(CallStage::value, sink);
-  Sink text(*region_);  // from the beginning again
+  Sink text(region_->memory);  // from the beginning again
   [[maybe_unused]] const auto told =
       detail::write_payload<std::string>(written.error().to_string(), text);
   conclude(CallStage::unencodable, text);
 }
 
 void CallChannel::tell_exception(const std::exception& exception) const noexcept {
-  Sink sink(*region_);
+  Sink sink(region_->memory);
   try {
     ExceptionRecord record{demangled(typeid(exception).name()), exception.what(), {}};
     add_causes(exception, record.causes);
@@ -122,7 +176,7 @@ void CallChannel::tell_exception(const std::exception& exception) const noexcept
 }
 
 void CallChannel::tell_unknown_exception() const noexcept {
-  Sink sink(*region_);
+  Sink sink(region_->memory);
   try {
     [[maybe_unused]] const auto told =
         detail::write_payload<ExceptionRecord>({type_in_flight(), {}, {}}, sink);
@@ -137,7 +191,7 @@ int CallChannel::run(const detail::CallBody& body) const noexcept {
     run_body(body);
     return 0;
   } catch (const std::bad_alloc&) {
-    conclude(CallStage::out_of_memory, Sink(*region_));
+    conclude(CallStage::out_of_memory, Sink(region_->memory));
   } catch (const std::exception& exception) {
     tell_exception(exception);
   } catch (...) {
@@ -153,8 +207,8 @@ CallStage CallChannel::stage() const noexcept {
 
 std::span<const std::byte> CallChannel::payload() const noexcept {
   const std::uint64_t said = head().size.load(std::memory_order_relaxed);
-  const std::uint64_t most = region_->size() - kPayloadOffset;
-  return {region_->data() + kPayloadOffset, static_cast<std::size_t>(std::min(said, most))};
+  const std::uint64_t most = region_->memory.size() - kPayloadOffset;
+  return {region_->memory.data() + kPayloadOffset, static_cast<std::size_t>(std::min(said, most))};
 }
 
 }  // namespace tine::work
