@@ -233,6 +233,7 @@ TEST_F(CaptureTest, ThrowingTwinsThrowWhatTheOthersReturn) {
   EXPECT_THROW(throwing::run(Command{"true"} | Command{"false"}), FailureException);
   EXPECT_TRUE(throwing::run(Series::all_of({{"true"}})).success);
   EXPECT_THROW(throwing::run(Series::any_of({{"false"}})), FailureException);
+  EXPECT_EQ(throwing::launch([] { return 4; }).wait()->status.code(), 4);
   EXPECT_EQ(throwing::launch({.name = "x"}, [](int a) { return a; }, 3).wait()->status.code(), 3);
 }
 

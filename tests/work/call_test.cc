@@ -127,6 +127,30 @@ TEST_F(CallTest, ExceptionsComeBackWithTypeTextAndCauses) {
   EXPECT_EQ(failure.causes[0].message, "the index");
 }
 
+TEST_F(CallTest, ThrowingTwinThrowsAgainWhatTheChildThrew) {
+  EXPECT_EQ(throwing::call([](int n) { return n + 1; }, 1), 2);
+  try {
+    throwing::call([] {
+      try {
+        throw std::out_of_range("the index");
+      } catch (...) {
+        std::throw_with_nested(std::runtime_error("the table"));
+      }
+    });
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const RemoteError& outer) {
+    EXPECT_STREQ(outer.what(), "the table");
+    try {
+      std::rethrow_if_nested(outer);
+      ADD_FAILURE() << "no cause";
+    } catch (const RemoteError& inner) {
+      EXPECT_EQ(inner.type(), "std::out_of_range");
+      EXPECT_STREQ(inner.what(), "the index");
+    }
+  }
+  EXPECT_THROW(throwing::call([] { std::exit(1); }), FailureException);
+}
+
 TEST_F(CallTest, ThrownThingsThatAreNoExceptionsHaveTheirType) {
   const auto failed = call([] { throw 42; });
   EXPECT_EQ(failed.error().cause, Cause::threw);
