@@ -11,6 +11,14 @@
 /// the input. Its output waits in unlinked files, so it costs this process no memory and never
 /// mixes. Work progresses inside next(); no thread is started and nothing happens behind the
 /// caller's back, except that the guardian ends the jobs when this process dies.
+///
+/// Functions of yours (`on_output`, `on_end`, `on_shortage`, a Source, a handler of watch()) are
+/// called inside next(), `on_end` also inside the functions that stop the batch. They may use the
+/// batch, but not call next() or destroy it. What they throw leaves next(), the call at work or the
+/// one to come, each exception a call of its own; before that, others of them may still be called.
+/// No outcome is lost or given twice: to call next() again goes on, and asks the Source again. The
+/// destructor calls none of them.
+///
 /// Owner: the batch owns what runs; its destructor ends and reaps it. Threads: one at a time.
 
 #include <chrono>
@@ -31,6 +39,10 @@
 #include "tine/fd.h"
 
 namespace tine {
+
+namespace command {
+class OutputPool;
+}
 
 /// When to stop before the input ends: `when` `count` jobs, or `percent` of all that ended (at
 /// least three), have failed, succeeded or ended.
@@ -112,7 +124,7 @@ class OutputFile {
   [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(file_); }
 
  private:
-  friend class Batch;
+  friend class command::OutputPool;
   /// Another open file for the job, so that the kernel can tell when nobody has it any more.
   [[nodiscard]] Fd open_for_job() const;
   [[nodiscard]] bool is_ours_alone() const noexcept;
@@ -139,7 +151,7 @@ class Batch {
     Command command{""};
     std::string name{};  ///< for messages; empty: the command itself
     std::uint64_t index = 0;
-    std::size_t slot = 0;  ///< already set when a source is asked
+    std::size_t slot = 0;  ///< already set when a source is asked; the same for all attempts
   };
   enum class Supply : unsigned char {
     job,   ///< `job` has been filled in
@@ -181,7 +193,7 @@ class Batch {
   [[nodiscard]] bool halted() const noexcept;
 
   /// Calls `handler` inside next() when `fd` is readable; `once`: only the next time.
-  /// Errors: not_permitted for a regular file, which is always readable.
+  /// Errors: not_permitted for a regular file, which is always readable; not_owner.
   std::expected<void, Error> watch(int fd, std::function<void()> handler, bool once = false);
   void unwatch(int fd);
 

@@ -40,6 +40,7 @@
 #include "tine/call.h"
 #include "tine/cancel.h"
 #include "tine/child.h"
+#include "tine/codec.h"
 #include "tine/command.h"
 #include "tine/conversation.h"
 #include "tine/error.h"

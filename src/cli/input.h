@@ -50,7 +50,7 @@ class RecordReader {
   Result<Pull> read_more();
   void close();
 
-  static constexpr std::size_t kBlock = 64 * 1024;
+  static constexpr std::size_t kBlock = std::size_t{64} * 1024;
 
   std::string name_;
   std::string delimiter_;

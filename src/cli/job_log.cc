@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <iterator>
 
+#include "cli/job_exit.h"
 #include "cli/write_whole.h"
 
 namespace tine::cli {
@@ -21,27 +22,15 @@ constexpr std::string_view kHeader =
 
 double seconds(auto duration) { return std::chrono::duration<double>(duration).count(); }
 
-}  // namespace
-
-JobExit job_exit(const tine::Result<Finished>& result) {
-  ExitStatus status;
-  bool timed_out = false;
-  if (result) {
-    status = result->status;
-  } else {
-    const Failure& failure = result.error();
-    if (failure.cause == Cause::not_started) {
-      constexpr int kNotFound = 127;
-      constexpr int kNotExecutable = 126;
-      const bool absent = failure.error && failure.error->kind == ErrorKind::not_found;
-      return {absent ? kNotFound : kNotExecutable, 0};
-    }
-    if (!failure.status) return {255, 0};
-    status = *failure.status;
-    timed_out = failure.cause == Cause::timed_out;
-  }
-  return {timed_out ? -1 : status.code().value_or(0), status.signal().value_or(0)};
+/// How much it wrote to stdout, wherever that went.
+std::uint64_t received(const Outcome& outcome, const JobNotes& job) {
+  if (outcome.out) return outcome.out.size();
+  struct stat file{};
+  const bool in_file = !job.out_path.empty() && ::stat(job.out_path.c_str(), &file) == 0;
+  return in_file ? static_cast<std::uint64_t>(file.st_size) : job.passed_on;
 }
+
+}  // namespace
 
 std::expected<JobLog, Error> JobLog::open(const std::string& path, bool append) {
   JobLog log;
@@ -63,15 +52,14 @@ std::expected<JobLog, Error> JobLog::open(const std::string& path, bool append) 
   return log;
 }
 
-std::expected<void, Error> JobLog::write(std::uint64_t seq, const Outcome& outcome,
-                                         std::uint64_t received, const std::string& command) {
+std::expected<void, Error> JobLog::write(const Outcome& outcome, const JobNotes& job) {
   const JobExit exit = job_exit(outcome.result);
   line_.clear();
-  fmt::format_to(std::back_inserter(line_), "{}\t:\t{:.3f}\t{:10.3f}\t0\t{}\t{}\t{}\t", seq,
-                 seconds(outcome.started.time_since_epoch()), seconds(outcome.elapsed), received,
-                 exit.code, exit.signal);
+  fmt::format_to(std::back_inserter(line_), "{}\t:\t{:.3f}\t{:10.3f}\t0\t{}\t{}\t{}\t", job.seq,
+                 seconds(outcome.started.time_since_epoch()), seconds(outcome.elapsed),
+                 received(outcome, job), exit.code, exit.signal);
   const auto command_begin = static_cast<std::ptrdiff_t>(line_.size());
-  line_ += command;
+  line_ += job.line;
   // One job is one line, whatever its command contains.
   std::replace(line_.begin() + command_begin, line_.end(), '\n', ' ');
   line_ += '\n';

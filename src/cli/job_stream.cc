@@ -239,8 +239,6 @@ std::optional<std::uint64_t> JobStream::total() const {
 
 bool JobStream::had_nul() const { return state_->batcher.records().had_nul(); }
 
-std::string_view JobStream::needs_shell() const { return state_->command.needs_shell(); }
-
 std::size_t max_line_length() {
   long limit = ::sysconf(_SC_ARG_MAX);
   if (limit <= 0) return kLongestArgument;
@@ -250,7 +248,7 @@ std::size_t max_line_length() {
 
 std::string quoted_times(std::string_view line, int times) {
   std::string text(line);
-  for (int i = 0; i < times; ++i) text = quoted(text);
+  for (int i = 0; i < times; ++i) text = shell_quoted(text);
   return text;
 }
 

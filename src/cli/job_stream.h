@@ -69,8 +69,6 @@ class JobStream {
   std::optional<std::uint64_t> total() const;
   /// The input held NULs, which were replaced by \0; worth a warning.
   bool had_nul() const;
-  /// Do all jobs go through the shell, and why; empty when not.
-  std::string_view needs_shell() const;
 
  private:
   struct State;

@@ -71,13 +71,13 @@ constexpr std::string_view kHalt =
 struct LegacyHalt {
   std::string_view text;
   Halt::When when;
-  Halt::Why why;
+  Halt::What what;
 };
 
 constexpr LegacyHalt kLegacyHalts[] = {
-    {"never", Halt::When::never, Halt::Why::fail}, {"0", Halt::When::never, Halt::Why::fail},
-    {"1", Halt::When::soon, Halt::Why::fail},      {"2", Halt::When::now, Halt::Why::fail},
-    {"-1", Halt::When::soon, Halt::Why::success},  {"-2", Halt::When::now, Halt::Why::success},
+    {"never", Halt::When::never, Halt::What::fail}, {"0", Halt::When::never, Halt::What::fail},
+    {"1", Halt::When::soon, Halt::What::fail},      {"2", Halt::When::now, Halt::What::fail},
+    {"-1", Halt::When::soon, Halt::What::success},  {"-2", Halt::When::now, Halt::What::success},
 };
 
 bool set_halt_amount(Halt& halt, std::string_view amount) {
@@ -93,13 +93,13 @@ bool set_halt_amount(Halt& halt, std::string_view amount) {
   return *number == std::floor(*number);
 }
 
-std::optional<Halt::Why> take_halt_reason(std::string_view& text) {
-  constexpr std::pair<std::string_view, Halt::Why> kReasons[] = {
-      {"fail=", Halt::Why::fail}, {"success=", Halt::Why::success}, {"done=", Halt::Why::done}};
-  for (auto [name, why] : kReasons) {
+std::optional<Halt::What> take_halt_reason(std::string_view& text) {
+  constexpr std::pair<std::string_view, Halt::What> kReasons[] = {
+      {"fail=", Halt::What::fail}, {"success=", Halt::What::success}, {"done=", Halt::What::done}};
+  for (auto [name, what] : kReasons) {
     if (!text.starts_with(name)) continue;
     text.remove_prefix(name.size());
-    return why;
+    return what;
   }
   return std::nullopt;
 }
@@ -225,10 +225,10 @@ Value<JobCount> parse_jobs(std::string_view text) {
 }
 
 Value<Halt> parse_halt(std::string_view text) {
-  for (const auto& [legacy, when, why] : kLegacyHalts) {
-    if (text == legacy) return Halt{when, why, 1, 0};
+  for (const auto& [legacy, when, what] : kLegacyHalts) {
+    if (text == legacy) return Halt{when, what, 1, 0};
   }
-  Halt halt{Halt::When::soon, Halt::Why::fail, 1, 0};
+  Halt halt{Halt::When::soon, Halt::What::fail, 1, 0};
   if (text.ends_with('%') && text.find(',') == std::string_view::npos) {
     if (!set_halt_amount(halt, text)) return refused(text, kHalt);
     return halt;
@@ -239,10 +239,10 @@ Value<Halt> parse_halt(std::string_view text) {
     return refused(text, kHalt);
   }
   std::string_view rest = text.substr(comma + 1);
-  auto why = take_halt_reason(rest);
+  auto what = take_halt_reason(rest);
   halt.when = when == "now" ? Halt::When::now : Halt::When::soon;
-  if (!why || !set_halt_amount(halt, rest)) return refused(text, kHalt);
-  halt.why = *why;
+  if (!what || !set_halt_amount(halt, rest)) return refused(text, kHalt);
+  halt.what = *what;
   return when == "never" ? Halt{} : halt;
 }
 
@@ -254,18 +254,18 @@ Value<Trim> parse_trim(std::string_view text) {
   return refused(text, "n (nothing), l (left), r (right) or lr (both sides)");
 }
 
-Value<std::vector<TermStep>> parse_term_sequence(std::string_view text) {
+Value<StopSequence> parse_term_sequence(std::string_view text) {
   constexpr std::string_view kAccepted = "SIGNAL,milliseconds,... such as TERM,200,KILL,25";
-  std::vector<TermStep> steps;
+  StopSequence steps;
   auto parts = split_at_commas(text);
   for (std::size_t i = 0; i < parts.size(); i += 2) {
     auto signal = signal_number(parts[i]);
     if (!signal) return refused(text, kAccepted);
-    TermStep step{*signal, std::chrono::milliseconds(0)};
+    StopStep step{static_cast<Signal>(*signal), std::chrono::milliseconds(0)};
     if (i + 1 < parts.size()) {
       auto wait = parse_count(parts[i + 1]);
       if (!wait) return refused(text, kAccepted);
-      step.wait = std::chrono::milliseconds(*wait);
+      step.pause = std::chrono::milliseconds(*wait);
     }
     steps.push_back(step);
   }

@@ -9,7 +9,6 @@
 #include <expected>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "cli/options.h"
 
@@ -29,7 +28,7 @@ Value<JobCount> parse_jobs(std::string_view text);
 Value<Halt> parse_halt(std::string_view text);
 Value<Trim> parse_trim(std::string_view text);
 /// SIGNAL,milliseconds,SIGNAL,milliseconds...
-Value<std::vector<TermStep>> parse_term_sequence(std::string_view text);
+Value<StopSequence> parse_term_sequence(std::string_view text);
 /// C escapes: \n \t \\ \0 \012 \x0a.
 Value<std::string> parse_delimiter(std::string_view text);
 /// The escapes alone, anything else as it stands.

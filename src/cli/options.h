@@ -16,6 +16,8 @@
 #include <vector>
 
 #include "cli/template.h"
+#include "tine/batch.h"
+#include "tine/child.h"
 
 namespace tine::cli {
 
@@ -38,23 +40,9 @@ struct JobCount {
   std::string path{};
 };
 
-struct Halt {
-  enum class When { never, soon, now };
-  enum class Why { fail, success, done };
-  When when = When::never;
-  Why why = Why::fail;
-  std::uint64_t count = 1;
-  double percent = 0;  ///< above 0 it stands in place of `count`
-};
-
 struct Timeout {
   std::chrono::duration<double> after{0};
   double percent = 0;  ///< above 0: per cent of the median run time so far
-};
-
-struct TermStep {
-  int signal = 0;
-  std::chrono::milliseconds wait{0};
 };
 
 enum class Grouping { job, line, none };
@@ -112,11 +100,11 @@ struct Options {
   // Running.
   JobCount jobs{};
   bool jobs_given = false;
-  Halt halt{};
+  Halt halt{};  ///< a percentage is one of all jobs, unlike that of a Batch
   Timeout timeout{};
   std::chrono::duration<double> delay{0};
-  std::uint64_t retries = 1;  ///< attempts in all; 0: without end
-  std::vector<TermStep> term_sequence{};
+  std::uint64_t retries = 1;     ///< attempts in all; 0: without end
+  StopSequence term_sequence{};  ///< empty: the usual one
   std::optional<int> nice{};
   std::string working_directory{};
   std::string process_slot_variable{};
@@ -134,7 +122,7 @@ struct Options {
   bool append_job_log = false;
   std::string results{};
   bool files = false;
-  std::string temporary_directory{};
+  std::string temporary_directory{};  ///< never empty once the options are complete
   bool bar = false;
   bool eta = false;
   bool progress = false;

@@ -51,10 +51,12 @@ bool is_file(int fd) {
 
 }  // namespace
 
-OutputWriter::OutputWriter(bool stdout_closed, std::string tmpdir, Wait wait)
+OutputWriter::OutputWriter(bool stdout_closed, std::string tmpdir, Wait wait,
+                           std::function<void()> make_way)
     : stdout_closed_(stdout_closed),
       tmpdir_(std::move(tmpdir)),
       wait_(std::move(wait)),
+      make_way_(std::move(make_way)),
       sinks_{sink_for(1), sink_for(2)} {}
 
 /// O_NONBLOCK on the stream itself would hit all who share it, so the pipe or terminal is opened
@@ -112,13 +114,17 @@ bool OutputWriter::refused(int fd) {
 
 void OutputWriter::write(int fd, std::string_view text) {
   if (text.empty() || refused(fd)) return;
+  make_way_();
   if (const int error = write_all(sinks_[fd - 1], text)) {
     note(fd, Error{.kind = error == EPIPE ? ErrorKind::broken_pipe : ErrorKind::system,
                    .errno_value = error});
   }
 }
 
-void OutputWriter::say(std::string_view text) { write_all(sinks_[1], text); }
+void OutputWriter::say(std::string_view text) {
+  make_way_();
+  write_all(sinks_[1], text);
+}
 
 void OutputWriter::write_lines(int fd, std::string_view lines,
                                const std::optional<std::string>& tag) {
@@ -131,6 +137,7 @@ void OutputWriter::write_lines(int fd, std::string_view lines,
 void OutputWriter::write_file(int fd, const OutputFile& file,
                               const std::optional<std::string>& tag) {
   if (!file || file.size() == 0 || refused(fd)) return;
+  make_way_();
   if (tag) return copy_tagged(fd, file, *tag);
   copy(fd, file);
 }

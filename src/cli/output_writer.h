@@ -25,8 +25,9 @@ class OutputWriter {
   /// Waits until `fd` takes more; false: what is still to be written may be dropped.
   using Wait = std::function<bool(int fd)>;
 
-  /// `closed`: stdout was closed when we were started; every write to it is refused then.
-  OutputWriter(bool stdout_closed, std::string tmpdir, Wait wait);
+  /// `stdout_closed`: when we were started; every write to it is refused then. `make_way` is called
+  /// before anything is written to either stream.
+  OutputWriter(bool stdout_closed, std::string tmpdir, Wait wait, std::function<void()> make_way);
 
   /// Text of our own: a command line of -v, a line of --dry-run.
   void write(int fd, std::string_view text);
@@ -70,6 +71,7 @@ class OutputWriter {
   bool dropping_ = false;
   std::string tmpdir_;
   Wait wait_;
+  std::function<void()> make_way_;
   Sink sinks_[2];  ///< stdout, stderr
   std::string tagged_;
   std::map<std::uint64_t, Held> held_;

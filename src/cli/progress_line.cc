@@ -4,8 +4,10 @@
 #include <poll.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
+#include <cstdint>
 #include <string>
 
 namespace tine::cli {
@@ -26,10 +28,26 @@ void tell(const std::string& text) {
   [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text.data(), text.size());
 }
 
+/// Without one the line moves when a job ends, and that is all.
+Fd half_second_timer() {
+  constexpr itimerspec kHalfSecond{.it_interval = {.tv_sec = 0, .tv_nsec = 500'000'000},
+                                   .it_value = {.tv_sec = 0, .tv_nsec = 500'000'000}};
+  Fd timer{::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)};
+  if (timer && ::timerfd_settime(timer.get(), 0, &kHalfSecond, nullptr) != 0) timer.reset();
+  return timer;
+}
+
 }  // namespace
 
 ProgressLine::ProgressLine(bool wanted)
-    : wanted_(wanted), terminal_(::isatty(STDERR_FILENO) == 1), last_(Clock::now()) {}
+    : wanted_(wanted), terminal_(::isatty(STDERR_FILENO) == 1), last_(Clock::now()) {
+  if (wanted_ && terminal_) timer_ = half_second_timer();
+}
+
+void ProgressLine::tick(const report::Progress& progress) {
+  std::uint64_t periods = 0;
+  if (::read(timer_.get(), &periods, sizeof periods) == sizeof periods) update(progress);
+}
 
 void ProgressLine::draw(const report::Progress& progress, Clock::time_point now) {
   last_ = now;

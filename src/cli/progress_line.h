@@ -8,6 +8,7 @@
 #include <cstddef>
 
 #include "report/progress.h"
+#include "tine/fd.h"
 
 namespace tine::cli {
 
@@ -18,6 +19,10 @@ class ProgressLine {
   /// `wanted`: --bar, --eta or --progress was given.
   explicit ProgressLine(bool wanted);
 
+  /// Readable twice a second, to call tick() then, so that the line moves also while no job ends.
+  /// None unless there is a line on a terminal.
+  [[nodiscard]] const Fd& timer() const { return timer_; }
+  void tick(const report::Progress& progress);
   /// Shows the state, unless it was shown a moment ago.
   void update(const report::Progress& progress);
   /// Before anything else is written to the terminal.
@@ -31,7 +36,8 @@ class ProgressLine {
   bool wanted_;
   bool terminal_;
   bool visible_ = false;
-  Clock::time_point last_{};
+  Clock::time_point last_;
+  Fd timer_;
 };
 
 }  // namespace tine::cli

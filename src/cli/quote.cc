@@ -100,7 +100,7 @@ void append_quoted(std::string& out, std::string_view value) {
   }
 }
 
-std::string quoted(std::string_view value) {
+std::string shell_quoted(std::string_view value) {
   std::string out;
   append_quoted(out, value);
   return out;
@@ -109,7 +109,7 @@ std::string quoted(std::string_view value) {
 std::size_t quoted_length(std::string_view value) {
   if (is_plain(value)) return value.size();
   if (value.find('\'') == std::string_view::npos) return value.size() + 2;
-  return quoted(value).size();
+  return shell_quoted(value).size();
 }
 
 bool WordScanner::feed(std::string_view text, std::vector<Chunk>& out) {

@@ -18,7 +18,7 @@ namespace tine::cli {
 /// Appends `value` as one word of a POSIX shell: as it stands when it is made of letters, digits
 /// and `_./+-`, otherwise in single quotes. An empty value becomes ''.
 void append_quoted(std::string& out, std::string_view value);
-std::string quoted(std::string_view value);
+std::string shell_quoted(std::string_view value);
 /// What append_quoted() would append, in bytes.
 std::size_t quoted_length(std::string_view value);
 

@@ -15,14 +15,14 @@
 #include "cli/options.h"
 #include "cli/runner.h"
 #include "cli/supervisor.h"
+#include "cli/tally.h"
 #include "cli/version.h"
+#include "os/temporary_directory.h"
 #include "tine/process.h"
 
 namespace tine::cli {
 
 namespace {
-
-constexpr int kUsageError = 255;
 
 /// Counts distinct values of one line of /proc/cpuinfo; the usable CPUs where it has none.
 std::size_t cpuinfo_count(std::string_view field) {
@@ -44,7 +44,7 @@ int print_limits() {
 /// Versions are dates there: 20221122.
 int check_version(std::uint64_t wanted) {
   fmt::print("{}\n", kParallelVersion);
-  return wanted <= kParallelVersion ? 0 : kUsageError;
+  return wanted <= kParallelVersion ? 0 : kOwnFailure;
 }
 
 int act(const Options& options) {
@@ -80,12 +80,14 @@ int run_main(const std::string& name, bool drop_in, bool stdout_closed,
   if (!command_line) {
     // Not fmt::print, which throws when stderr is closed or full.
     std::fputs((name + ": " + command_line.error() + "\n").c_str(), stderr);
-    return kUsageError;
+    return kOwnFailure;
   }
   if (command_line->options.action != Action::run) return act(command_line->options);
   if (command_line->stdin_by_default && ::isatty(STDIN_FILENO) == 1) {
     std::fputs(fmt::format("{}: {}\n", name, terminal_hint()).c_str(), stderr);
   }
+  std::string& tmpdir = command_line->options.temporary_directory;
+  if (tmpdir.empty()) tmpdir = os::temporary_directory();
   const RunSetting setting{std::move(*command_line), name, drop_in, stdout_closed};
   return supervise(
       [&setting](RunnerSetting runner) { return run_jobs(setting, std::move(runner)); });

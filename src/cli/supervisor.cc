@@ -15,14 +15,13 @@
 #include <optional>
 
 #include "cli/signals.h"
+#include "cli/tally.h"
 #include "tine/exit_status.h"
 #include "tine/process.h"
 
 namespace tine::cli {
 
 namespace {
-
-constexpr int kOwnFailure = 255;
 
 int own_failure(const char* what) {
   std::fprintf(stderr, "tine: cannot start: %s: %s\n", what, std::strerror(errno));
@@ -36,19 +35,6 @@ rlimit raise_file_limit() {
   const rlimit all{original.rlim_max, original.rlim_max};
   ::setrlimit(RLIMIT_NOFILE, &all);
   return original;
-}
-
-/// Ends by the same signal as the runner, so that a shell loop around us stops on Ctrl-C.
-[[noreturn]] void die_by(int signal) {
-  const rlimit no_core{};
-  ::setrlimit(RLIMIT_CORE, &no_core);
-  ::signal(signal, SIG_DFL);
-  sigset_t only;
-  sigemptyset(&only);
-  sigaddset(&only, signal);
-  sigprocmask(SIG_UNBLOCK, &only, nullptr);
-  ::raise(signal);
-  ::_exit(128 + signal);
 }
 
 class Supervisor {
@@ -97,7 +83,7 @@ class Supervisor {
     if (ending_ || !ended.code()) kill_descendants();
     if (const auto code = ended.code()) return *code;
     const int signal = *ended.signal();
-    if (signal == SIGINT) die_by(signal);
+    if (signal == SIGINT) die_by(signal);  // as the runner did: a shell loop around us stops on ^C
     std::fprintf(stderr, "tine: the runner was %s; all of its jobs have been ended\n",
                  ended.to_string().c_str());
     return kOwnFailure;

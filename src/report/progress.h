@@ -34,11 +34,9 @@ class Progress {
   explicit Progress(Clock::time_point started) : started_(started) {}
 
   void set_total(std::uint64_t total) { total_ = total; }
-  void job_started() { ++started_jobs_; }
   void job_ended(const JobFigures& job, const std::string& command);
 
   [[nodiscard]] std::uint64_t ended() const { return ended_; }
-  [[nodiscard]] std::uint64_t failed() const { return failed_; }
 
   /// `[=====>    ]  52 %  1,204 of 2,311  3 failed  812/s  1.4 s left`, at most `width` columns.
   [[nodiscard]] std::string line(Clock::time_point now, std::size_t width) const;
@@ -51,12 +49,11 @@ class Progress {
   static constexpr std::size_t kSlowest = 5;
 
   Clock::time_point started_;
-  std::optional<std::uint64_t> total_{};
-  std::uint64_t started_jobs_ = 0;
+  std::optional<std::uint64_t> total_;
   std::uint64_t ended_ = 0;
   std::uint64_t failed_ = 0;
   std::chrono::microseconds cpu_{};
-  std::vector<SlowJob> slowest_{};  ///< slowest first
+  std::vector<SlowJob> slowest_;  ///< slowest first
 };
 
 /// 1234567 as 1,234,567.

@@ -75,7 +75,7 @@ TEST(CommandLineTest, ValuesMayBeJoinedSeparateOrNegative) {
     EXPECT_EQ(jobs.value, 2);
   }
   EXPECT_EQ(accepted({"-j", "-1"}).options.jobs.value, -1);
-  EXPECT_EQ(accepted({"--halt", "-2"}).options.halt.why, Halt::Why::success);
+  EXPECT_EQ(accepted({"--halt", "-2"}).options.halt.what, Halt::What::success);
 }
 
 TEST(CommandLineTest, OptionalValuesMayBeTheNextWord) {
@@ -186,7 +186,7 @@ TEST(ValuesTest, Halt) {
   auto halt = parse_halt("soon,done=30%");
   ASSERT_TRUE(halt);
   EXPECT_EQ(halt->when, Halt::When::soon);
-  EXPECT_EQ(halt->why, Halt::Why::done);
+  EXPECT_EQ(halt->what, Halt::What::done);
   EXPECT_EQ(halt->percent, 30);
   EXPECT_EQ(parse_halt("now,fail=3")->count, 3U);
   EXPECT_EQ(parse_halt("2")->when, Halt::When::now);
@@ -227,9 +227,9 @@ TEST(ValuesTest, TermSequence) {
   auto steps = parse_term_sequence("INT,1000,SIGKILL,25,9");
   ASSERT_TRUE(steps);
   ASSERT_EQ(steps->size(), 3U);
-  EXPECT_EQ((*steps)[0].signal, SIGINT);
-  EXPECT_EQ((*steps)[0].wait.count(), 1000);
-  EXPECT_EQ((*steps)[2].signal, SIGKILL);
+  EXPECT_EQ((*steps)[0].signal, Signal::interrupt);
+  EXPECT_EQ((*steps)[0].pause.count(), 1000);
+  EXPECT_EQ((*steps)[2].signal, Signal::kill);
   EXPECT_FALSE(parse_term_sequence("NOPE,1"));
   EXPECT_FALSE(parse_term_sequence("TERM,x"));
 }

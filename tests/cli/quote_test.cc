@@ -15,29 +15,29 @@ ShellFacts facts_of(std::vector<const char*> environment, std::string_view shell
 }
 
 TEST(Quote, PlainValuesStayAsTheyAre) {
-  for (const char* value : {"a", "A-z_0.9/+", "-x"}) EXPECT_EQ(quoted(value), value);
+  for (const char* value : {"a", "A-z_0.9/+", "-x"}) EXPECT_EQ(shell_quoted(value), value);
 }
 
 TEST(Quote, EverythingElseIsPutInSingleQuotes) {
-  EXPECT_EQ(quoted(""), "''");
-  EXPECT_EQ(quoted("a b"), "'a b'");
-  EXPECT_EQ(quoted("~x"), "'~x'");
-  EXPECT_EQ(quoted("a=b"), "'a=b'");
-  EXPECT_EQ(quoted("a\nb"), "'a\nb'");
-  EXPECT_EQ(quoted("\xc3\xa6"), "'\xc3\xa6'");
+  EXPECT_EQ(shell_quoted(""), "''");
+  EXPECT_EQ(shell_quoted("a b"), "'a b'");
+  EXPECT_EQ(shell_quoted("~x"), "'~x'");
+  EXPECT_EQ(shell_quoted("a=b"), "'a=b'");
+  EXPECT_EQ(shell_quoted("a\nb"), "'a\nb'");
+  EXPECT_EQ(shell_quoted("\xc3\xa6"), "'\xc3\xa6'");
 }
 
 TEST(Quote, SingleQuotesLeaveNoEmptyPairsAtTheEnds) {
-  EXPECT_EQ(quoted("it's"), "'it'\"'\"'s'");
-  EXPECT_EQ(quoted("'"), "\"'\"");
-  EXPECT_EQ(quoted("''"), "\"'\"''\"'\"");
-  EXPECT_EQ(quoted("'a"), "\"'\"'a'");
-  EXPECT_EQ(quoted("a'"), "'a'\"'\"");
+  EXPECT_EQ(shell_quoted("it's"), "'it'\"'\"'s'");
+  EXPECT_EQ(shell_quoted("'"), "\"'\"");
+  EXPECT_EQ(shell_quoted("''"), "\"'\"''\"'\"");
+  EXPECT_EQ(shell_quoted("'a"), "\"'\"'a'");
+  EXPECT_EQ(shell_quoted("a'"), "'a'\"'\"");
 }
 
 TEST(Quote, LengthIsThatOfTheQuotedText) {
   for (const char* value : {"", "a", "a b", "it's", "''", "'x'"}) {
-    EXPECT_EQ(quoted_length(value), quoted(value).size()) << value;
+    EXPECT_EQ(quoted_length(value), shell_quoted(value).size()) << value;
   }
 }
 

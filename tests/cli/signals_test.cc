@@ -22,6 +22,18 @@ class RunSignalsTest : public CleanProcessTest {
   }
   void go() const { directory_.write("go", ""); }
 
+  /// A process that reads its signals has taken them from the queue once it waits without them.
+  static bool has_heard_all(pid_t pid) {
+    return read_text("/proc/" + std::to_string(pid) + "/status")
+                   .find("ShdPnd:\t0000000000000000") != std::string::npos &&
+           state_of(pid) == 'S';
+  }
+
+  static bool is_full(const Fd& pipe) {
+    int waiting = 0;
+    return ::ioctl(pipe.get(), FIONREAD, &waiting) == 0 && waiting >= 65536;
+  }
+
   TemporaryDirectory directory_;
   Pids pids_{directory_};
 };
@@ -31,16 +43,42 @@ TEST_F(RunSignalsTest, HangupLetsRunningJobsFinishAndStartsNoMore) {
       start_alone(tine_run({"-j1", waiting_job(), ":::", "1", "2", "3"}).out(Redirect::pipe()));
   pids_.of("job1");
   ::kill(run.pid(), SIGHUP);
-  // The runner has taken it from the queue once it waits again without it.
-  ASSERT_TRUE(eventually([&] {
-    return read_text("/proc/" + std::to_string(runner_of(run.pid())) + "/status")
-                   .find("ShdPnd:\t0000000000000000") != std::string::npos &&
-           state_of(runner_of(run.pid())) == 'S' && state_of(run.pid()) == 'S';
-  }));
+  ASSERT_TRUE(eventually(
+      [&] { return has_heard_all(runner_of(run.pid())) && state_of(run.pid()) == 'S'; }));
   go();
   EXPECT_EQ(read_to_end(run.out()).substr(0, 2), "1\n");
   EXPECT_EQ(status_of(run).code(), 0);
   EXPECT_FALSE(exists(directory_ / "job3"));
+}
+
+TEST_F(RunSignalsTest, User1WhileTheInputIsReadDoesNotCutItShort) {
+  // The bar wants to know how many jobs there will be.
+  auto run = start_alone(tine_run({"--bar", "-k", "-a", "-", "echo"})
+                             .in(Redirect::pipe())
+                             .out(Redirect::pipe())
+                             .err(Redirect::pipe()));
+  ASSERT_EQ(::write(run.in().get(), "1\n", 2), 2);
+  ASSERT_TRUE(eventually([&] { return runner_of(run.pid()) != 0; }));
+  ::kill(runner_of(run.pid()), SIGUSR1);
+  ASSERT_TRUE(eventually([&] { return has_heard_all(runner_of(run.pid())); }));
+  ASSERT_EQ(::write(run.in().get(), "2\n", 2), 2);
+  run.in().reset();
+  EXPECT_EQ(read_to_end(run.out()), "1\n2\n");
+  EXPECT_NE(read_to_end(run.err()).find("2 of 2"), std::string::npos);
+  EXPECT_EQ(status_of(run).code(), 0);
+}
+
+TEST_F(RunSignalsTest, InterruptWhileTheInputIsReadStartsNothing) {
+  const std::string log = directory_ / "log";
+  auto run = start_alone(tine_run({"--bar", "--joblog", log, "-a", "-", "sleep"})
+                             .in(Redirect::pipe())
+                             .out(Redirect::null())
+                             .err(Redirect::null()));
+  ASSERT_EQ(::write(run.in().get(), "600\n", 4), 4);
+  ASSERT_TRUE(eventually([&] { return runner_of(run.pid()) != 0; }));
+  ::kill(run.pid(), SIGINT);
+  EXPECT_EQ(status_of(run).signal(), SIGINT);
+  EXPECT_TRUE(read_text(log).ends_with("\tCommand\n"));  // its header
 }
 
 TEST_F(RunSignalsTest, UnderNohupAHangupChangesNothing) {
@@ -126,10 +164,7 @@ TEST_F(RunSignalsTest, PausedReaderKeepsNoSignalOut) {
                                .out(Redirect::pipe())
                                .err(Redirect::null()));
     const pid_t job = pids.of("job");
-    ASSERT_TRUE(eventually([&] {
-      int waiting = 0;
-      return ::ioctl(run.out().get(), FIONREAD, &waiting) == 0 && waiting >= 65536;
-    }));
+    ASSERT_TRUE(eventually([&] { return is_full(run.out()); }));
     ::kill(run.pid(), signal);
     const auto status = status_of(run);
     EXPECT_EQ(signal == SIGINT ? status.signal().value_or(0) : status.code().value_or(0),
@@ -146,10 +181,7 @@ TEST_F(RunSignalsTest, PausedReaderKeepsTheDeathOfTheSupervisorNotOut) {
                              .out(Redirect::pipe())
                              .err(Redirect::null()));
   const pid_t job = pids_.of("job");
-  ASSERT_TRUE(eventually([&] {
-    int waiting = 0;
-    return ::ioctl(run.out().get(), FIONREAD, &waiting) == 0 && waiting >= 65536;
-  }));
+  ASSERT_TRUE(eventually([&] { return is_full(run.out()); }));
   ::kill(run.pid(), SIGKILL);
   EXPECT_TRUE(eventually([&] { return !is_running(job); }));
   status_of(run);
@@ -158,10 +190,7 @@ TEST_F(RunSignalsTest, PausedReaderKeepsTheDeathOfTheSupervisorNotOut) {
 TEST_F(RunSignalsTest, ReaderThatComesBackGetsEverything) {
   auto run = start_alone(tine_run({"-k", "-j2", "head -c 1000000 /dev/zero; : {}", ":::", "1", "2"})
                              .out(Redirect::pipe()));
-  ASSERT_TRUE(eventually([&] {
-    int waiting = 0;
-    return ::ioctl(run.out().get(), FIONREAD, &waiting) == 0 && waiting >= 65536;
-  }));
+  ASSERT_TRUE(eventually([&] { return is_full(run.out()); }));
   EXPECT_EQ(read_to_end(run.out()).size(), 2000000u);
   EXPECT_EQ(status_of(run).code(), 0);
 }

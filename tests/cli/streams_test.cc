@@ -2,6 +2,7 @@
 
 // stdin, stdout and stderr of the command itself: closed, full, abandoned, shared, a terminal.
 
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -150,6 +151,83 @@ TEST_F(RunStreamsTest, BarOnATerminalIsRedrawnAndElsewhereALine) {
   const auto plain = end_of(tine_run({"--bar", "true", ":::", "1", "2"}));
   EXPECT_EQ(plain.err.find('\r'), std::string::npos);
   EXPECT_NE(plain.err.find("2 of 2"), std::string::npos);
+}
+
+/// What comes from `terminal` until `text` has come `times` times; 10 s at most for each piece.
+std::string read_until(const Fd& terminal, const std::string& text, int times = 1) {
+  std::string all;
+  for (std::size_t from = 0; times > 0;) {
+    if (const auto at = all.find(text, from); at != std::string::npos) {
+      from = at + text.size();
+      --times;
+      continue;
+    }
+    pollfd some{terminal.get(), POLLIN, 0};
+    char block[4096];
+    const ssize_t got =
+        ::poll(&some, 1, 10000) > 0 ? ::read(terminal.get(), block, sizeof block) : 0;
+    if (got <= 0) {
+      ADD_FAILURE() << "no more '" << text << "' in: " << all;
+      return all;
+    }
+    all.append(block, static_cast<std::size_t>(got));
+  }
+  return all;
+}
+
+/// Shell text that waits until there is such a file.
+std::string wait_for_file(const std::string& path) {
+  return "until [ -e " + path + " ]; do sleep 0.01; done";
+}
+
+TEST_F(RunStreamsTest, BarOnATerminalMovesWhileNoJobEnds) {
+  const TemporaryDirectory directory;
+  auto run = start_alone(tine_run({"--bar", wait_for_file(directory / "go") + "; : {}", ":::", "1"})
+                             .err(Redirect::pseudo_terminal()));
+  read_until(run.err(), "\r[", 3);
+  directory.write("go", "");
+  read_until(run.err(), "1 of 1");
+  EXPECT_EQ(status_of(run).code(), 0);
+}
+
+TEST_F(RunStreamsTest, RunWithoutABarHasNoTimer) {
+  const TemporaryDirectory directory;
+  const auto timers_of = [&](const std::string& option) {
+    Pids pids(directory);
+    auto run =
+        start_alone(tine_run({option, pids.tell("job") + wait_for_file(directory / "go") + "; : {}",
+                              ":::", "1"})
+                        .err(Redirect::pseudo_terminal()));
+    pids.of("job");
+    std::ptrdiff_t timers = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(
+             "/proc/" + std::to_string(runner_of(run.pid())) + "/fd")) {
+      std::error_code gone;
+      timers += std::filesystem::read_symlink(entry, gone) == "anon_inode:[timerfd]" ? 1 : 0;
+    }
+    directory.write("go", "");
+    read_to_end(run.err());
+    EXPECT_EQ(status_of(run).code(), 0);
+    for (const char* name : {"go", "job"}) std::filesystem::remove(directory / name);
+    return timers;
+  };
+  EXPECT_EQ(timers_of("--bar"), 1);
+  EXPECT_EQ(timers_of("-j1"), 0);
+}
+
+TEST_F(RunStreamsTest, BarMakesWayForWhatIsPrinted) {
+  const TemporaryDirectory directory;
+  auto run = start_alone(
+      tine_run({"--bar", "--lb", "-v", "-j1", wait_for_file(directory / "go{}"), ":::", "1", "2"})
+          .out(Redirect::pseudo_terminal())
+          .err(Redirect::pseudo_terminal()));
+  read_until(run.out(), "0 of 2");
+  directory.write("go1", "");
+  const std::string text = read_until(run.out(), "go2 ]");
+  EXPECT_NE(text.find("\r\033[Kuntil"), std::string::npos) << text;
+  directory.write("go2", "");
+  read_to_end(run.out());
+  EXPECT_EQ(status_of(run).code(), 0);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 
 #include "support/clean_process_test.h"
@@ -119,6 +120,10 @@ TEST_F(BatchControlTest, SuspendStopsTheTreesAndResumeLetsThemGoOn) {
   batch.add({"true"});
   EXPECT_EQ(batch.next()->index, 1u);
   const pid_t child = batch.running().at(0).pid;
+  ASSERT_TRUE(eventually([&] {  // one that is just being made would be missed
+    const auto tree = process_tree(child);
+    return tree && tree->size() == 2;
+  }));
   batch.suspend();
   batch.suspend();
   ASSERT_TRUE(eventually([&] {
@@ -211,6 +216,35 @@ TEST_F(BatchControlTest, MovedOverBatchIsEnded) {
   for (const pid_t pid : pids) EXPECT_NE(::kill(pid, 0), 0);
 }
 
+TEST_F(BatchControlTest, SuspendedBatchWithADeafJobCanBeDestroyed) {
+  const test::TemporaryDirectory dir;
+  pid_t pid = 0;
+  {
+    BatchOptions options{.jobs = 2};
+    options.stop = {StopStep{Signal::terminate, 1ms}};
+    Batch batch{std::move(options)};
+    batch.add({"sh", "-c", "trap '' TERM; : >$0; while :; do sleep 0.01; done", dir / "deaf"});
+    batch.add({"sh", "-c", "while ! test -e $0; do sleep 0.01; done", dir / "deaf"});
+    EXPECT_TRUE(batch.next());
+    pid = batch.running().at(0).pid;
+    batch.suspend();
+  }
+  EXPECT_NE(::kill(pid, 0), 0);
+}
+
+TEST_F(BatchControlTest, MovedOverBatchIsEndedByItsStopSequence) {
+  const test::TemporaryDirectory dir;
+  BatchOptions options{.jobs = 2};
+  options.stop = {StopStep{Signal::user1, 10s}};
+  Batch batch{std::move(options)};
+  batch.add({"sh", "-c", "trap ': >$0.user1; exit' USR1; : >$0.ready; while :; do sleep 0.01; done",
+             dir / "f"});
+  batch.add({"sh", "-c", "while ! test -e $0.ready; do sleep 0.01; done", dir / "f"});
+  EXPECT_TRUE(batch.next());
+  batch = Batch{};
+  EXPECT_TRUE(std::filesystem::exists(dir / "f.user1"));
+}
+
 TEST_F(BatchControlTest, KillMarkIsInTheEnvironmentOfEveryJob) {
   const std::string mark = "TINE_TEST_BATCH=" + std::to_string(::getpid());
   Batch batch{{.jobs = 1, .kill_mark = mark}};
@@ -223,18 +257,30 @@ TEST_F(BatchControlTest, ForkedCopyOfABatchDisturbsNothing) {
   batch->add({child_program("sleep_until_eof")});
   batch->add({"true"});
   ASSERT_TRUE(batch->next());
-  in_a_fork([&batch] {
+  auto poke = Pipe::create().value();
+  const int fd = poke.reader.fd().get();
+  int heard = 0;
+  ASSERT_TRUE(batch->watch(fd, [&] { ++heard; }, true));
+  in_a_fork([&batch, fd] {
+    batch->unwatch(fd);
+    EXPECT_EQ(batch->watch(fd, [] {}).error().kind, ErrorKind::not_owner);
     batch->end_all();
     EXPECT_FALSE(batch->next());
     batch.reset();
   });
+  ASSERT_TRUE(poke.writer.write_all("x"));
   ASSERT_TRUE(batch->next());
   EXPECT_FALSE(batch->next());
+  EXPECT_EQ(heard, 1);
 }
 
 TEST_F(BatchControlTest, TimeoutThatNoClockCanHoldIsNone) {
   EXPECT_TRUE(Command{"true"}.timeout(std::chrono::nanoseconds::max()).capture());
   EXPECT_TRUE(Command{"true"}.timeout(std::chrono::nanoseconds::max()).run());
+  Batch batch{{.timeout = std::chrono::nanoseconds::max(), .jobs = 2}};
+  batch.add({"sleep", "0.05"});
+  batch.add({"true"});
+  while (auto outcome = batch.next()) EXPECT_TRUE(outcome->result);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 /// Batch: when it stops by itself: halt rules, timeouts, delays.
 
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -186,6 +187,34 @@ TEST_F(BatchHaltTest, MedianReachesJobsThatRanBeforeItWasKnown) {
   std::string text = told(batch);
   std::ranges::sort(text);
   EXPECT_EQ(text, "0000t");
+}
+
+TEST_F(BatchHaltTest, JobsThatCannotStartHaveNoRunTime) {
+  Batch batch{{.jobs = 1, .ordered = true, .timeout_percent = 1000}};
+  for (int i = 0; i < 3; ++i) batch.add({"/no/such/program"});
+  batch.add({"sleep", "0.05"});
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(batch.next()->result.error().cause, Cause::not_started);
+  EXPECT_TRUE(batch.next()->result);
+}
+
+TEST_F(BatchHaltTest, TimeOfASuspensionDoesNotCount) {
+  auto gate = Pipe::create().value();
+  auto poke = Pipe::create().value();
+  Batch batch{{.jobs = 2, .timeout_percent = 3000}};
+  batch.add(Command({"sh", "-c", "read x; :"}).in(Redirect::fd(gate.reader.fd().get())));
+  std::chrono::nanoseconds longest{};
+  for (int i = 0; i < 4; ++i) {
+    batch.add({"sleep", "0.02"});
+    longest = std::max(longest, batch.next()->elapsed);
+  }
+  const auto until = std::chrono::steady_clock::now() + 30 * longest;
+  batch.suspend();
+  while (std::chrono::steady_clock::now() < until) ::usleep(1000);  // its limit, had it run
+  batch.resume();
+  batch.add({"sleep", "0.02"});  // sets the limit of the first anew
+  EXPECT_TRUE(batch.next()->result);
+  gate.writer.close();
+  EXPECT_TRUE(batch.next()->result);
 }
 
 TEST_F(BatchHaltTest, MedianOfEndedJobsHurtsNobodyElse) {

@@ -202,6 +202,18 @@ TEST_F(BatchOutputTest, FloodsInLinesModeAreBoundedAndWhole) {
   EXPECT_LE(longest, 1_MiB + 64_KiB);
 }
 
+TEST_F(BatchOutputTest, SurvivorThatFloodsItsStreamHoldsNobodyUp) {
+  const TemporaryDirectory dir;
+  BatchOptions options{.jobs = 1, .output = BatchOutput::lines};
+  // Slower than the flood.
+  options.on_output = [](const RunningJob&, Piece) { ::usleep(2000); };
+  Batch batch{std::move(options)};
+  batch.add(script("setsid sh -c ': >$0; exec yes' $0 & while ! test -e $0; do sleep 0.01; done",
+                   dir / "flows"));
+  EXPECT_TRUE(batch.next()->result);
+  EXPECT_FALSE(batch.next());
+}
+
 TEST_F(BatchOutputTest, InheritedOutputGoesStraightThrough) {
   auto pipe = Pipe::create().value();
   in_a_fork([&] {

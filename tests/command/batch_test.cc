@@ -207,6 +207,39 @@ TEST_F(BatchTest, JobsThatCannotStartAreTriedAgainToo) {
   EXPECT_EQ(all(batch)[0].attempts, 3);
 }
 
+TEST_F(BatchTest, RetriesRunInTheSlotTheyWereMadeFor) {
+  const TemporaryDirectory dir;
+  // The second job fails when the slot below its own is free, and is tried again.
+  const auto retried = script(
+      "while ! test -e $0.fail; do sleep 0.01; done; test -e $0.again || { : >$0.again; exit 1; }; "
+      "while ! test -e $0.end; do sleep 0.01; done",
+      dir / "f");
+  std::vector<std::size_t> slots;
+  Batch* running = nullptr;
+  Batch batch{{.jobs = 2, .retries = 1}, [&](Batch::Job& job) {
+                const bool again = slots.size() == 2 && !running->running().empty() &&
+                                   running->running()[0].attempt == 2;
+                if (slots.size() == 3) return Batch::Supply::end;
+                if (slots.size() == 2 && !again) return Batch::Supply::wait;
+                job.command = slots.size() == 1 ? retried : Command{"true"};
+                slots.push_back(job.slot);
+                return Batch::Supply::job;
+              }};
+  running = &batch;
+  EXPECT_EQ(batch.next()->index, 0u);
+  dir.write("f.fail", "");
+  const auto beside = batch.next();
+  ASSERT_TRUE(beside);
+  EXPECT_EQ(beside->index, 2u);
+  dir.write("f.end", "");
+  const auto second = batch.next();
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->attempts, 2);
+  EXPECT_EQ(second->slot, slots[1]);
+  EXPECT_EQ(beside->slot, slots[2]);
+  EXPECT_NE(slots[1], slots[2]);
+}
+
 TEST_F(BatchTest, RetriesFindTheirTurnWhenManyOutcomesWaitForThem) {
   // The first fails only when 256 finished ones are already held back for it.
   const TemporaryDirectory dir;
@@ -290,6 +323,20 @@ TEST_F(BatchTest, SlotIsKnownWhenTheSourceIsAsked) {
   while (auto outcome = batch.next()) {
     EXPECT_EQ(outcome->out.read(), std::to_string(outcome->slot) + "\n");
   }
+}
+
+TEST_F(BatchTest, SourceMayEndTheBatchAndStillHandOverAJob) {
+  Batch* running = nullptr;
+  Batch batch{{.jobs = 2}, [&](Batch::Job& job) {
+                running->end_all();
+                job.command = Command{"sleep", 1000};
+                return Batch::Supply::job;
+              }};
+  running = &batch;
+  const auto outcome = batch.next();
+  ASSERT_TRUE(outcome);
+  EXPECT_EQ(outcome->result.error().cause, Cause::cancelled);
+  EXPECT_FALSE(batch.next());
 }
 
 TEST_F(BatchTest, OrderedOutcomesHoldBackTheInput) {
