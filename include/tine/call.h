@@ -5,7 +5,8 @@
 ///
 ///     tine::Result<double> area = tine::call([&] { return integrate(grid); });
 ///     tine::Result<Image> image = tine::call({.timeout = 5s}, decode_image, path);
-///     if (!image) std::cerr << image.error().to_string() << '\n';   // threw, crashed, timed out...
+///     if (!image) std::cerr << image.error().to_string() << '\n';   // threw, crashed, timed
+///     out...
 ///
 /// Whatever the function does, this process gets a value or a Failure that says what happened: an
 /// exception with its type and text, a crash with its signal, exit() instead of a return, too much

@@ -65,8 +65,8 @@ class Future {
   std::string name_;
 };
 
-/// Starts `fn(args...)` in a forked child. References need to live until this returns: the child has
-/// a copy of all memory then.
+/// Starts `fn(args...)` in a forked child. References need to live until this returns: the child
+/// has a copy of all memory then.
 template <class F, class... Args>
   requires detail::CallableNotOptions<F>
 [[nodiscard]] Future<detail::CallValue<F, Args...>> call_async(const CallOptions& options, F&& fn,

@@ -39,13 +39,6 @@ std::expected<void, Error> usable(const ChildState* state) {
   return {};
 }
 
-/// This side ends the child for its deadline, unless the guardian is doing it already.
-bool claim_timeout(ChildState& state) noexcept {
-  if (state.seat.slot() == nullptr) return true;
-  std::uint32_t nobody = 0;
-  return state.seat.slot()->timed_out.compare_exchange_strong(nobody, child::kHostActs);
-}
-
 /// The shell's view of a foreground child that was stopped by ^Z: the terminal comes back, we stop
 /// as well, and when we are continued it gets the terminal and goes on.
 void pass_stop_on(ChildState& state) {
@@ -135,8 +128,7 @@ std::expected<Finished, Error> conclude(ChildState& state, const Taken& taken) {
   std::expected<Finished, Error> result =
       taken ? Finished{(*taken)->status, wall_since((*taken)->usage, state.started)}
             : status_from_elsewhere(state, taken.error());
-  const child::GuardianSlot* slot = state.seat.slot();
-  if (slot != nullptr && slot->timed_out.load() > child::kHostActs) state.timed_out = true;
+  if (state.seat.guardian_has_acted()) state.timed_out = true;
   state.seat.release();
   state.terminal.take_back();
   state.terminal = {};
@@ -259,7 +251,7 @@ std::expected<std::optional<Finished>, Error> Child::wait_for(std::chrono::nanos
     case Ended::limit: return std::nullopt;
     case Ended::deadline: break;
   }
-  if (!claim_timeout(*state_)) return wait_for(limit, token);  // the guardian was first
+  if (!state_->seat.claim_timeout()) return wait_for(limit, token);  // the guardian was first
   state_->timed_out = true;
   return terminate();
 }

@@ -41,8 +41,8 @@ namespace {
 
 /// What a detached child and its maker tell each other.
 struct DetachPipes {
-  /// The child waits for its end of file, which comes when the parent holds its pidfd, but also when
-  /// the parent is gone.
+  /// The child waits for its end of file, which comes when the parent holds its pidfd, but also
+  /// when the parent is gone.
   os::PipeEnds gate;
   os::PipeEnds pid;  ///< through which the intermediate tells it, or a negated errno
 };
@@ -231,9 +231,7 @@ void start_clock(ChildState& state, const LaunchOptions& options) {
   state.started = std::chrono::steady_clock::now();
   if (options.timeout.count() <= 0) return;
   state.deadline = os::deadline_after(options.timeout);
-  if (state.seat.slot() != nullptr) {
-    child::set_deadline(*state.seat.slot(), options.timeout, options.grace);
-  }
+  state.seat.set_deadline(options.timeout, options.grace);
 }
 
 std::expected<pid_t, Error> detached_pid(pid_t intermediate, child::DetachPipes& pipes) {

@@ -85,10 +85,7 @@ void join(const std::shared_ptr<child::SharedGroup>& group, detail::ChildState& 
 
 /// Its group is out of reach for the others then: each stage gets its own.
 bool has_own_session(const detail::CommandSpec& spec) {
-  return spec.new_session || spec.detach ||
-         std::ranges::any_of(spec.redirects, [](const auto& redirect) {
-           return redirect.second.kind == detail::RedirectSpec::Kind::pseudo_terminal;
-         });
+  return spec.new_session || spec.detach || command::has_pseudo_terminal(spec);
 }
 
 /// With `launches`, one for each stage, the stages start beside each other; whether each could, is

@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "child/child_state.h"
 #include "child/guardian.h"
 #include "child/spawn.h"
@@ -44,9 +46,7 @@ std::expected<void, Error> take_seat(ChildState& state, child::SpawnPlan& plan) 
 void start_clocks(ChildState& state, const CommandSpec& spec, DeadlineBy by) {
   if (spec.timeout.count() <= 0 || by == DeadlineBy::caller) return;
   state.deadline = os::deadline_after(spec.timeout);
-  if (state.seat.slot() != nullptr) {
-    child::set_deadline(*state.seat.slot(), spec.timeout, spec.grace);
-  }
+  state.seat.set_deadline(spec.timeout, spec.grace);
 }
 
 }  // namespace
@@ -102,6 +102,12 @@ std::expected<Child, Error> after_clone(const CommandSpec& spec, const StartOpti
 
 }  // namespace
 
+bool has_pseudo_terminal(const CommandSpec& spec) {
+  return std::ranges::any_of(spec.redirects, [](const auto& redirect) {
+    return redirect.second.kind == detail::RedirectSpec::Kind::pseudo_terminal;
+  });
+}
+
 std::expected<Child, Error> start(const CommandSpec& spec, const StartOptions& options) {
   Preparation preparation;
   auto state = before_clone(spec, options, preparation);
@@ -116,7 +122,9 @@ std::expected<Child, Error> BackgroundStart::start(const CommandSpec& spec,
   pad_.wait();
   pad_.reset();
   preparation_.reset();
-  if (spec.detach || spec.foreground) return command::start(spec, options);
+  // A terminal whose other side we still hold when its session ends loses what was written last.
+  const bool alone = spec.detach || spec.foreground || has_pseudo_terminal(spec);
+  if (alone) return command::start(spec, options);
   preparation_.emplace();
   auto state = before_clone(spec, options, *preparation_);
   if (!state) return std::unexpected(state.error());

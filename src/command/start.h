@@ -30,6 +30,8 @@ struct StartOptions {
   bool only_waits = false;
 };
 
+[[nodiscard]] bool has_pseudo_terminal(const CommandSpec& spec);
+
 /// Returns when the program runs.
 std::expected<Child, Error> start(const CommandSpec& spec, const StartOptions& options);
 

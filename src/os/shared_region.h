@@ -37,8 +37,8 @@ class SharedRegion {
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] explicit operator bool() const noexcept { return at_ != nullptr; }
 
-  /// Gets the pages of a part before they are written, so that a lack of memory is an errno (0: done)
-  /// and not a SIGBUS. Where the kernel cannot (before 5.14) nothing is done.
+  /// Gets the pages of a part before they are written, so that a lack of memory is an errno (0:
+  /// done) and not a SIGBUS. Where the kernel cannot (before 5.14) nothing is done.
   [[nodiscard]] int populate(std::size_t offset, std::size_t size) const noexcept;
 
  private:

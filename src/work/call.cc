@@ -173,9 +173,7 @@ bool detail::PendingCall::wait_for(std::chrono::nanoseconds limit) {
   return state_->wait(os::deadline_after(limit));
 }
 
-void detail::PendingCall::cancel() {
-  state_->end(Ending::cancelled, std::chrono::milliseconds(0));
-}
+void detail::PendingCall::cancel() { state_->end(Ending::cancelled, std::chrono::milliseconds(0)); }
 
 Result<detail::CallPayload> detail::PendingCall::finish() {
   state_->wait({});

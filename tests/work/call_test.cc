@@ -61,8 +61,8 @@ TEST_F(CallTest, ArgumentsReachTheFunctionAndMoveOnlyOnesToo) {
   EXPECT_EQ(call([](int a, int b) { return a - b; }, 50, 8).value(), 42);
   auto number = std::make_unique<int>(9);
   EXPECT_EQ(call([](std::unique_ptr<int> n) { return *n; }, std::move(number)).value(), 9);
-  EXPECT_EQ(call({.name = "named"}, [](const std::string& s) { return s.size(); }, "four").value(),
-            4u);
+  EXPECT_EQ(
+      call({.name = "named"}, [](const std::string& s) { return s.size(); }, "four").value(), 4u);
 }
 
 TEST_F(CallTest, WhatTheFunctionChangesIsItsOwn) {
