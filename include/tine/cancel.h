@@ -9,6 +9,7 @@
 ///     auto r = tine::Command{"make", "-j8"}.cancel(stop.token()).run();
 ///
 /// Threads: all of it. Signals: cancel() is async-signal-safe (one write to an eventfd).
+/// After a fork: cancel() in the copy is the copy's own affair.
 
 #include <memory>
 

@@ -90,10 +90,10 @@ class Child {
   /// Requires: the child has not been reaped (checked).
   /// Errors:   no_such_process: it has ended; not_permitted: it changed its user id.
   /// Source:   pidfd_send_signal(2), Linux 5.1
-  std::expected<void, Error> send(Signal sig) const noexcept;
+  [[nodiscard]] std::expected<void, Error> send(Signal sig) const noexcept;
 
   /// Sends `sig` to the child and to every descendant that is still attached to it.
-  std::expected<void, Error> send_tree(Signal sig) const;
+  [[nodiscard]] std::expected<void, Error> send_tree(Signal sig) const;
 
   /// Waits for the end of the child and reaps it; asked again, gives the same answer.
   ///
@@ -101,19 +101,19 @@ class Child {
   /// leave_descendants(). With a deadline given at the start, the child is ended when it passes.
   /// Errors: cancelled; reaped_elsewhere: the status went to another wait() of this process, or
   ///         the host ignores SIGCHLD, and the kernel could not say more; not_owner.
-  std::expected<Finished, Error> wait(const CancelToken& token = {});
+  [[nodiscard]] std::expected<Finished, Error> wait(const CancelToken& token = {});
 
   /// The same for at most `limit`; nothing when it still runs then.
-  std::expected<std::optional<Finished>, Error> wait_for(std::chrono::nanoseconds limit,
-                                                         const CancelToken& token = {});
+  [[nodiscard]] std::expected<std::optional<Finished>, Error> wait_for(
+      std::chrono::nanoseconds limit, const CancelToken& token = {});
 
   /// TERM to the tree, up to `grace` for all of it to end, then KILL; reaps.
   ///
   /// Errors: those of wait(); timed_out when even KILL has not ended it within a second
   ///         (uninterruptible sleep): the guardian keeps it on its list then.
-  std::expected<Finished, Error> terminate(std::chrono::milliseconds grace);
-  std::expected<Finished, Error> terminate();
-  std::expected<Finished, Error> terminate(std::span<const StopStep> steps);
+  [[nodiscard]] std::expected<Finished, Error> terminate(std::chrono::milliseconds grace);
+  [[nodiscard]] std::expected<Finished, Error> terminate();
+  [[nodiscard]] std::expected<Finished, Error> terminate(std::span<const StopStep> steps);
 
   /// Whether the deadline given at the start has ended it.
   [[nodiscard]] bool timed_out() const noexcept;
@@ -131,12 +131,12 @@ class Child {
 /// passed over. One poll(2) over all: for thousands in a loop use ChildSet.
 ///
 /// Errors: no_such_process: none of them is running; cancelled; those of Child::wait.
-std::expected<std::size_t, Error> wait_any(std::span<Child> children,
-                                           const CancelToken& token = {});
+[[nodiscard]] std::expected<std::size_t, Error> wait_any(std::span<Child> children,
+                                                         const CancelToken& token = {});
 
 /// Waits for all of them. One answer for each, in their order.
-std::vector<std::expected<Finished, Error>> wait_all(std::span<Child> children,
-                                                     const CancelToken& token = {});
+[[nodiscard]] std::vector<std::expected<Finished, Error>> wait_all(std::span<Child> children,
+                                                                   const CancelToken& token = {});
 
 /// Thousands of children in one wait, in the order in which they end.
 ///
@@ -158,11 +158,11 @@ class ChildSet {
   [[nodiscard]] int fd() const noexcept;
 
   /// The next child to end, reaped; nothing when the set is empty. Cost does not grow with size.
-  std::expected<std::optional<Child>, Error> next(const CancelToken& token = {});
+  [[nodiscard]] std::expected<std::optional<Child>, Error> next(const CancelToken& token = {});
 
   /// The same for at most `limit`; an empty Child when none has ended by then.
-  std::expected<std::optional<Child>, Error> next_for(std::chrono::nanoseconds limit,
-                                                      const CancelToken& token = {});
+  [[nodiscard]] std::expected<std::optional<Child>, Error> next_for(std::chrono::nanoseconds limit,
+                                                                    const CancelToken& token = {});
 
  private:
   struct State;

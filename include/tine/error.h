@@ -17,6 +17,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "tine/exit_status.h"
 
@@ -62,7 +63,6 @@ enum class Stage : std::uint8_t {
   process_group,
   foreground,
   cwd,
-  umask,
   resource_limit,
   affinity,
   nice,
@@ -71,7 +71,6 @@ enum class Stage : std::uint8_t {
   gid,
   uid,
   descriptors,
-  signal_mask,
   exec,
   send,
   wait,
@@ -131,6 +130,12 @@ struct Finished {
   Usage usage{};
 };
 
+/// An exception, as far as it travels.
+struct Thrown {
+  std::string type{};
+  std::string message{};
+};
+
 /// The work failed: one type for every way, so one handler and one retry policy serve all.
 struct Failure {
   Cause cause = Cause::lost;
@@ -139,6 +144,7 @@ struct Failure {
   std::string subject{};               ///< what ran: the program's name
   std::string type{};                  ///< of the exception
   std::string message{};               ///< of the exception
+  std::vector<Thrown> causes{};        ///< what that was thrown because of, outermost first
   std::string backtrace{};
   std::string output{};       ///< stdout captured so far
   std::string stderr_tail{};  ///< the last of what it wrote to stderr

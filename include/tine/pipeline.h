@@ -40,8 +40,20 @@ struct PipelineOutput : Output {
 };
 
 /// A pipeline that runs: every stage a Child, from left to right.
+///
+/// Its destructor ends what still runs: TERM to all stages, one grace for all of them, KILL; what
+/// the stages left in their group goes with the last of them.
 struct RunningPipeline {
+  RunningPipeline() = default;
+  RunningPipeline(RunningPipeline&&) = default;
+  RunningPipeline& operator=(RunningPipeline&&) = default;
+  ~RunningPipeline();
+
+  /// TERM to all stages, up to `limit` for all of them to end, then KILL; reaps.
+  void terminate(std::chrono::milliseconds limit);
+
   std::vector<Child> stages{};
+  std::chrono::milliseconds grace{2000};  ///< of the destructor
 };
 
 class Pipeline {

@@ -30,17 +30,18 @@
 ///     for (const auto& file : files) batch.add({"gzip", "-9", file});
 ///     while (auto outcome = batch.next()) ...
 ///
+///     // A function in a forked child, and its value back; a crash is a Failure.
+///     tine::Result<double> area = tine::call({.timeout = 5s}, [&] { return integrate(grid); });
+///
 ///     // A value as bytes, and back, whatever the bytes are.
 ///     auto bytes = tine::encode(std::map<std::string, int>{{"a", 1}}).value();
 ///     auto value = tine::decode<std::map<std::string, int>>(bytes);
-///
-///     // A function in a forked child.
-///     auto child = tine::launch([] { return work(); }).value();
 ///
 /// Whatever is started here dies with this process, also when this process is killed; detach() is
 /// the way out. Nothing in here throws but std::bad_alloc; throwing.h has throwing twins.
 
 #include "tine/batch.h"
+#include "tine/call.h"
 #include "tine/cancel.h"
 #include "tine/child.h"
 #include "tine/codec.h"
@@ -49,6 +50,7 @@
 #include "tine/error.h"
 #include "tine/exit_status.h"
 #include "tine/fd.h"
+#include "tine/future.h"
 #include "tine/launch.h"
 #include "tine/literals.h"
 #include "tine/pipe.h"

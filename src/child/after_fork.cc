@@ -129,6 +129,13 @@ long make_blocking(int fd) noexcept {
   return raw_syscall(SYS_fcntl, fd, F_SETFL, flags & ~O_NONBLOCK);
 }
 
+/// EBADF is about the source when that is not open, else about a target beyond RLIMIT_NOFILE.
+SpawnReport bad_descriptor(const FdMapping& mapping, long result) noexcept {
+  const bool source_is_open = !raw_failed(raw_syscall(SYS_fcntl, mapping.source, F_GETFD));
+  const int guilty = source_is_open ? mapping.target : mapping.source;
+  return failure(Stage::descriptors, result, static_cast<std::uint32_t>(guilty));
+}
+
 SpawnReport place_descriptors(const SpawnPlan& plan) noexcept {
   if (auto report = move_sources_above_targets(plan); report.errno_value != 0) return report;
   for (std::size_t i = 0; i < plan.mapping_count; ++i) {
@@ -140,9 +147,7 @@ SpawnReport place_descriptors(const SpawnPlan& plan) noexcept {
       r = make_blocking(mapping.target);
     }
     if (r == -EBADF && may_be_missing(mapping)) r = put_null_at(mapping.target);
-    if (raw_failed(r)) {
-      return failure(Stage::descriptors, r, static_cast<std::uint32_t>(mapping.source));
-    }
+    if (raw_failed(r)) return bad_descriptor(mapping, r);
   }
   return {};
 }

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "child/child_state.h"
 #include "child/tree_stopper.h"
@@ -38,13 +39,6 @@ std::expected<void, Error> usable(const ChildState* state) {
   return {};
 }
 
-/// This side ends the child for its deadline, unless the guardian is doing it already.
-bool claim_timeout(ChildState& state) noexcept {
-  if (state.seat.slot() == nullptr) return true;
-  std::uint32_t nobody = 0;
-  return state.seat.slot()->timed_out.compare_exchange_strong(nobody, child::kHostActs);
-}
-
 /// The shell's view of a foreground child that was stopped by ^Z: the terminal comes back, we stop
 /// as well, and when we are continued it gets the terminal and goes on.
 void pass_stop_on(ChildState& state) {
@@ -72,8 +66,8 @@ void wait_in_foreground(ChildState& state) {
 
 enum class Ended : unsigned char { yes, limit, deadline, cancelled };
 
-/// With a limit there may be no time for the grace that follows a deadline: then the guardian, which
-/// watches it as well, ends the child.
+/// With a limit there may be no time for the grace that follows a deadline: then the guardian,
+/// which watches it as well, ends the child.
 Ended wait_for_end(ChildState& state, os::Deadline limit, const CancelToken& token) {
   if (!limit && !state.deadline && token.fd() < 0 && !state.detached) {
     // Nothing else to wait for: cheaper than poll. An error is met again, and told, by the reaping.
@@ -90,6 +84,17 @@ Ended wait_for_end(ChildState& state, os::Deadline limit, const CancelToken& tok
   if (limit && until == limit) return Ended::limit;
   state.deadline.reset();
   return Ended::deadline;
+}
+
+/// What is left in the group of this child, which is a zombie, goes before it is reaped.
+void kill_leftovers(ChildState& state) noexcept {
+  if (auto shared = std::exchange(state.shared_group, nullptr)) {
+    const bool last = shared->unreaped.fetch_sub(1) == 1;
+    // This zombie keeps the group's number from being recycled.
+    if (last && !shared->leave_descendants) ::kill(-state.group, SIGKILL);
+  } else if (state.killable_group() != 0 && !state.leave_descendants) {
+    os::kill_group(state.pidfd.get(), state.group);
+  }
 }
 
 Usage wall_since(Usage usage, Clock::time_point started) {
@@ -114,25 +119,19 @@ Child detail::ChildAccess::make(std::unique_ptr<ChildState> state) noexcept {
   return child;
 }
 
-std::expected<Finished, Error> detail::ChildAccess::reap(ChildState& state) {
-  if (!state.leave_descendants && state.killable_group() != 0) {
-    ::kill(-state.group, SIGKILL);  // while the zombie keeps the group's number from being recycled
-  }
-  const bool guardian_ended_it =
-      state.seat.slot() != nullptr && state.seat.slot()->timed_out.load() > child::kHostActs;
-  state.timed_out = state.timed_out || guardian_ended_it;
-  state.seat.clear();
-  std::expected<Finished, Error> result;
-  if (state.detached) {
-    result = status_from_elsewhere(state, ECHILD);
-  } else if (auto reaped = os::wait_pidfd(state.pidfd.get(), os::Reap::take, true)) {
-    result = Finished{(*reaped)->status, wall_since((*reaped)->usage, state.started)};
-  } else {
-    result = status_from_elsewhere(state, reaped.error());
-  }
+namespace {
+
+using Taken = std::expected<std::optional<os::Reaped>, int>;
+
+/// The books of a child that is gone.
+std::expected<Finished, Error> conclude(ChildState& state, const Taken& taken) {
+  std::expected<Finished, Error> result =
+      taken ? Finished{(*taken)->status, wall_since((*taken)->usage, state.started)}
+            : status_from_elsewhere(state, taken.error());
+  if (state.seat.guardian_has_acted()) state.timed_out = true;
+  state.seat.release();
   state.terminal.take_back();
   state.terminal = {};
-  state.seat.release();
   {
     const std::lock_guard lock(state.sending);
     state.pidfd.reset();
@@ -145,6 +144,31 @@ std::expected<Finished, Error> detail::ChildAccess::reap(ChildState& state) {
                    : result.error().to_string()));
   }
   return result;
+}
+
+/// Waits and reaps in one. Nothing has to be done in between: no deadline makes the guardian a
+/// party, which on the host's death knows a recycled pid by its start, and the group has a name of
+/// its own.
+std::expected<Finished, Error> wait_and_reap(ChildState& state) {
+  const auto taken = os::wait_pidfd(state.pidfd.get(), os::Reap::take, true);
+  kill_leftovers(state);
+  state.seat.clear();
+  return conclude(state, taken);
+}
+
+bool may_reap_at_once(const ChildState& state) noexcept {
+  const child::GuardianSlot* slot = state.seat.slot();
+  const bool guardian_may_act = slot != nullptr && slot->deadline.load() != 0;
+  return !guardian_may_act && !state.detached && !state.shared_group && os::groups_have_pidfds();
+}
+
+}  // namespace
+
+std::expected<Finished, Error> detail::ChildAccess::reap(ChildState& state) {
+  kill_leftovers(state);
+  state.seat.clear();
+  if (state.detached) return conclude(state, std::unexpected(ECHILD));
+  return conclude(state, os::wait_pidfd(state.pidfd.get(), os::Reap::take, true));
 }
 
 Child::Child() noexcept = default;
@@ -219,6 +243,7 @@ std::expected<std::optional<Finished>, Error> Child::wait_for(std::chrono::nanos
   child::revive_guardian();
   const bool for_ever = limit == std::chrono::nanoseconds::max();
   if (state_->terminal && for_ever && token.fd() < 0) wait_in_foreground(*state_);
+  if (for_ever && token.fd() < 0 && may_reap_at_once(*state_)) return wait_and_reap(*state_);
   const os::Deadline until = for_ever ? os::Deadline{} : os::deadline_after(limit);
   switch (wait_for_end(*state_, until, token)) {
     case Ended::cancelled: return refuse(state_.get(), ErrorKind::cancelled);
@@ -226,7 +251,7 @@ std::expected<std::optional<Finished>, Error> Child::wait_for(std::chrono::nanos
     case Ended::limit: return std::nullopt;
     case Ended::deadline: break;
   }
-  if (!claim_timeout(*state_)) return wait_for(limit, token);  // the guardian was first
+  if (!state_->seat.claim_timeout()) return wait_for(limit, token);  // the guardian was first
   state_->timed_out = true;
   return terminate();
 }

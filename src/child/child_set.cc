@@ -10,6 +10,7 @@
 
 #include "child/child_state.h"
 #include "child/guardian.h"
+#include "os/own_fds.h"
 #include "os/pidfd.h"
 #include "os/system_error.h"
 #include "tine/child.h"
@@ -72,6 +73,7 @@ struct ChildSet::State {
     if (epoll) return {};
     epoll = os::above_stdio(Fd{::epoll_create1(EPOLL_CLOEXEC)});
     if (!epoll) return os::failed(Stage::wait, errno, "a set of children");
+    os::note_own(epoll.get());
     return {};
   }
 

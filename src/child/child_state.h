@@ -5,7 +5,10 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <chrono>
+#include <cstddef>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -23,7 +26,14 @@ namespace tine::child {
 enum class GroupRole : unsigned char {
   callers,  ///< the caller's: never signalled as a whole
   own,      ///< its own: dies with it
-  shared,   ///< with the other stages of a pipeline: whoever owns the pipeline ends it
+  shared,   ///< with the other stages of a pipeline: dies with the last of them
+};
+
+/// What the stages of a pipeline have in common: whoever is reaped last takes along what is left in
+/// their group, whose number cannot be another's while one of them is not reaped.
+struct SharedGroup {
+  std::atomic<std::size_t> unreaped{0};
+  std::atomic<bool> leave_descendants{false};
 };
 
 /// The terminal that a foreground child has borrowed; goes back when the child ends or stops.
@@ -60,6 +70,7 @@ struct ChildState {
   child::GuardianSeat seat{};
   child::GroupRole role = child::GroupRole::own;
   pid_t group = 0;
+  std::shared_ptr<child::SharedGroup> shared_group{};
   bool detached = false;
   bool leave_descendants = false;
   bool timed_out = false;

@@ -23,6 +23,7 @@
 #include "os/own_pid.h"
 #include "os/pidfd.h"
 #include "os/system_error.h"
+#include "os/temporary_directory.h"
 #include "os/trace.h"
 
 /// The program of guardian_main.cc, put here by guardian_image.S.
@@ -52,8 +53,7 @@ std::string_view image() noexcept {
 
 /// For systems that refuse to execute memory (vm.memfd_noexec).
 Fd image_in_file() {
-  const char* dir = std::getenv("TMPDIR");  // NOLINT(concurrency-mt-unsafe): read only
-  std::string path = std::string(dir != nullptr && *dir != '\0' ? dir : "/tmp") + "/tineXXXXXX";
+  std::string path = os::temporary_directory() + "/tineXXXXXX";
   Fd writer = os::above_stdio(Fd{::mkostemp(path.data(), O_CLOEXEC)});
   if (!writer) return {};
   const bool written =
@@ -242,6 +242,7 @@ void GuardianHost::give_back(GuardianSlot* slot) noexcept {
   slot->timed_out.store(0, std::memory_order_relaxed);
   slot->grace.store(0, std::memory_order_relaxed);
   slot->latest_start.store(0, std::memory_order_relaxed);
+  slot->go.store(0, std::memory_order_relaxed);
   slot->deadline.store(0, std::memory_order_release);
   const std::lock_guard lock(mutex_);
   free_.push_back(static_cast<std::uint32_t>(slot - table_->slots));
@@ -307,6 +308,24 @@ GuardianSeat& GuardianSeat::operator=(GuardianSeat&& other) noexcept {
   return *this;
 }
 
+void GuardianSeat::set_deadline(std::chrono::nanoseconds timeout,
+                                std::chrono::nanoseconds grace) noexcept {
+  if (slot_ != nullptr) host().watch_deadline(*slot_, timeout, grace);
+}
+
+void GuardianSeat::clear_deadline() noexcept {
+  if (slot_ != nullptr) slot_->deadline.store(0);
+}
+
+bool GuardianSeat::claim_timeout() noexcept {
+  std::uint32_t nobody = 0;
+  return slot_ == nullptr || slot_->timed_out.compare_exchange_strong(nobody, kHostActs);
+}
+
+bool GuardianSeat::guardian_has_acted() const noexcept {
+  return slot_ != nullptr && slot_->timed_out.load() > kHostActs;
+}
+
 void GuardianSeat::clear() noexcept {
   if (slot_ == nullptr) return;
   const bool shared = slot_->deadline.load(std::memory_order_acquire) != 0;
@@ -343,11 +362,6 @@ void GuardianSeat::release() noexcept {
 
 std::expected<GuardianSeat, Error> reserve_guardian_seat() { return host().reserve(); }
 
-void set_deadline(GuardianSlot& slot, std::chrono::nanoseconds timeout,
-                  std::chrono::nanoseconds grace) noexcept {
-  host().watch_deadline(slot, timeout, grace);
-}
-
 std::expected<KillMark, Error> KillMark::set(std::string_view text) {
   auto mark = host().take_mark(text);
   if (!mark) return std::unexpected(mark.error());
@@ -363,15 +377,6 @@ KillMark& KillMark::operator=(KillMark&& other) noexcept {
 KillMark::~KillMark() {
   if (mark_ != nullptr && owner_ == os::own_pid()) host().give_back(mark_);
 }
-
-static KillMark the_mark;
-std::expected<void, Error> set_guardian_mark(std::string_view mark) {
-  auto set = KillMark::set(mark);
-  if (!set) return std::unexpected(set.error());
-  the_mark = std::move(*set);
-  return {};
-}
-void clear_guardian_mark() noexcept { the_mark = {}; }
 
 void revive_guardian() noexcept { host().revive(); }
 

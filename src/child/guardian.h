@@ -33,6 +33,13 @@ class GuardianSeat {
   /// The child exists: whoever bears its pid and starts after this is another process.
   void child_started() noexcept;
 
+  /// Lets the guardian end the child after `timeout` (TERM) and `grace` more (KILL).
+  void set_deadline(std::chrono::nanoseconds timeout, std::chrono::nanoseconds grace) noexcept;
+  void clear_deadline() noexcept;
+  /// We end the child for its deadline. False: the guardian is doing that already.
+  bool claim_timeout() noexcept;
+  [[nodiscard]] bool guardian_has_acted() const noexcept;
+
   /// From here on the guardian no longer signals this child. Call while it is a zombie.
   void clear() noexcept;
   void release() noexcept;
@@ -47,12 +54,8 @@ class GuardianSeat {
 /// Errors: guardian, with the reason; too_many_processes: all slots are taken.
 std::expected<GuardianSeat, Error> reserve_guardian_seat();
 
-/// Lets the guardian end the child of `slot` after `timeout` (TERM) and `grace` more (KILL).
-void set_deadline(GuardianSlot& slot, std::chrono::nanoseconds timeout,
-                  std::chrono::nanoseconds grace) noexcept;
-
-/// While it lives: when this process dies, everything with this `NAME=value` in its environment goes
-/// as well.
+/// While it lives: when this process dies, everything with this `NAME=value` in its environment
+/// goes as well.
 class KillMark {
  public:
   KillMark() noexcept = default;
@@ -68,9 +71,6 @@ class KillMark {
   GuardianMark* mark_ = nullptr;
   pid_t owner_ = 0;
 };
-
-std::expected<void, Error> set_guardian_mark(std::string_view mark);
-void clear_guardian_mark() noexcept;
 
 /// Replaces a guardian that has died.
 void revive_guardian() noexcept;

@@ -50,6 +50,9 @@ struct GuardianSlot {
   /// Clock ticks since boot, as in /proc/PID/stat: what started later under this pid is somebody
   /// else. 0: not known yet.
   std::atomic<std::uint64_t> latest_start{0};
+  /// A forked child that is to run a function waits in this futex until it is 1: until its parent
+  /// holds its pidfd.
+  std::atomic<std::uint32_t> go{0};
 };
 
 /// A `NAME=value` in the environment of what else has to die with the host.

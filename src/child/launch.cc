@@ -8,7 +8,6 @@
 #include <linux/futex.h>
 #include <sched.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -24,6 +23,7 @@
 #include "child/child_state.h"
 #include "child/guardian.h"
 #include "os/io.h"
+#include "os/own_fds.h"
 #include "os/pidfd.h"
 #include "os/process_table.h"
 #include "os/raw_syscall.h"
@@ -39,31 +39,31 @@ __attribute__((weak)) void __tsan_init();
 namespace tine::child {
 namespace {
 
-/// A page that both sides see: the child waits in it until the parent holds its pidfd, and a
-/// detached child's pid comes back through it.
-struct Handshake {
-  std::atomic<std::uint32_t> go{0};
-  std::atomic<pid_t> inner{0};
+/// What a detached child and its maker tell each other.
+struct DetachPipes {
+  /// The child waits for its end of file, which comes when the parent holds its pidfd, but also
+  /// when the parent is gone.
+  os::PipeEnds gate;
+  os::PipeEnds pid;  ///< through which the intermediate tells it, or a negated errno
 };
 
-class SharedHandshake {
- public:
-  SharedHandshake() noexcept
-      : page_(::mmap(nullptr, sizeof(Handshake), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-                     -1, 0)) {
-    if (page_ != MAP_FAILED) new (page_) Handshake;
+std::expected<DetachPipes, Error> make_detach_pipes() {
+  DetachPipes pipes;
+  for (os::PipeEnds* ends : {&pipes.gate, &pipes.pid}) {
+    auto made = os::make_pipe();
+    if (!made) return std::unexpected(made.error());
+    *ends = std::move(*made);
+    os::note_own(ends->write.get());  // another thread's children must not hold it open
   }
-  ~SharedHandshake() {
-    if (page_ != MAP_FAILED) ::munmap(page_, sizeof(Handshake));
-  }
-  SharedHandshake(const SharedHandshake&) = delete;
-  SharedHandshake& operator=(const SharedHandshake&) = delete;
-  [[nodiscard]] explicit operator bool() const noexcept { return page_ != MAP_FAILED; }
-  Handshake* operator->() const noexcept { return static_cast<Handshake*>(page_); }
+  return pipes;
+}
 
- private:
-  void* page_;
-};
+/// In the child, whose copies of the writing ends have been closed with all that is the parent's.
+void wait_at(const Fd& gate) noexcept {
+  char nothing;
+  [[maybe_unused]] const auto end = os::read_retry(gate.get(), &nothing, 1);
+  ::close(gate.get());
+}
 
 void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t while_value) noexcept {
   ::syscall(SYS_futex, &word, FUTEX_WAIT, while_value, nullptr, nullptr, 0);
@@ -151,7 +151,7 @@ void stdin_from_null() noexcept {
 
 /// In the child: from a copy of the parent to a process of its own.
 [[noreturn]] void child_main(const LaunchOptions& options, const std::function<int()>& body,
-                             GuardianSlot* slot, Handshake& handshake, pid_t host) {
+                             GuardianSlot* slot, const DetachPipes& pipes, pid_t host) {
   if (slot != nullptr) {
     slot->pid.store(::getpid(), std::memory_order_release);
     // A host that died before that: the guardian may have looked already, and nobody would come.
@@ -162,10 +162,12 @@ void stdin_from_null() noexcept {
   reset_signal_handlers();
   detail::close_inherited_handles();
   detail::unlock_handles();
-  forget_guardian_of_parent();
+  while (slot != nullptr && slot->go.load(std::memory_order_acquire) == 0) futex_wait(slot->go, 0);
+  forget_guardian_of_parent();  // and with it the slot
+  os::close_own_fds();
   if (!options.name.empty()) ::prctl(PR_SET_NAME, options.name.c_str());
   if (!options.inherit_stdin) stdin_from_null();
-  while (handshake.go.load(std::memory_order_acquire) == 0) futex_wait(handshake.go, 0);
+  if (options.detach) wait_at(pipes.gate.read);
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -183,7 +185,7 @@ void stdin_from_null() noexcept {
 
 /// Forks; gives the pid to the parent and does not return in the child.
 pid_t fork_child(const LaunchOptions& options, const std::function<int()>& body, GuardianSlot* slot,
-                 Handshake& handshake) {
+                 const DetachPipes& pipes) {
   flush_standard_streams();
   detail::lock_handles();
   const os::AllSignalsBlocked blocked;
@@ -199,11 +201,13 @@ pid_t fork_child(const LaunchOptions& options, const std::function<int()>& body,
     ::setsid();  // out of the host's group before launch() returns: that group may be killed then
     const pid_t inner = ::fork();
     if (inner != 0) {
-      handshake.inner.store(inner < 0 ? -errno : inner, std::memory_order_release);
+      const pid_t told = inner < 0 ? -errno : inner;
+      // When this fails the parent sees the end of file.
+      [[maybe_unused]] const auto written = ::write(pipes.pid.write.get(), &told, sizeof told);
       ::_exit(0);
     }
   }
-  child_main(options, body, slot, handshake, host);
+  child_main(options, body, slot, pipes, host);
 }
 
 std::unexpected<Error> threads_refused() {
@@ -227,18 +231,17 @@ void start_clock(ChildState& state, const LaunchOptions& options) {
   state.started = std::chrono::steady_clock::now();
   if (options.timeout.count() <= 0) return;
   state.deadline = os::deadline_after(options.timeout);
-  if (state.seat.slot() != nullptr) {
-    child::set_deadline(*state.seat.slot(), options.timeout, options.grace);
-  }
+  state.seat.set_deadline(options.timeout, options.grace);
 }
 
-/// The intermediate has ended by then, so the pid is there.
-std::expected<pid_t, Error> detached_pid(pid_t intermediate, child::Handshake& handshake) {
+std::expected<pid_t, Error> detached_pid(pid_t intermediate, child::DetachPipes& pipes) {
+  pipes.pid.write.reset();
+  pid_t inner = 0;
+  const auto got = os::read_retry(pipes.pid.read.get(), &inner, sizeof inner);
   while (::waitpid(intermediate, nullptr, 0) < 0 && errno == EINTR) {
   }
-  const pid_t inner = handshake.inner.load(std::memory_order_acquire);
-  if (inner <= 0) return os::failed(Stage::fork, inner == 0 ? EAGAIN : -inner, "a function");
-  return inner;
+  if (got == sizeof inner && inner > 0) return inner;
+  return os::failed(Stage::fork, inner < 0 ? -inner : EAGAIN, "a function");
 }
 
 }  // namespace
@@ -258,15 +261,16 @@ std::expected<Child, Error> launch_body(const LaunchOptions& options,
     state->seat = std::move(*seat);
     state->seat.slot()->group.store(-1);
   }
-  const child::SharedHandshake handshake;
-  if (!handshake) return os::failed(Stage::fork, errno, "a function");
-  // A detached child waits for nobody: its parent may be gone, and nobody would end it then.
-  if (options.detach) handshake->go.store(1);
-
-  pid_t pid = child::fork_child(options, body, state->seat.slot(), *handshake.operator->());
+  child::DetachPipes pipes;
+  if (options.detach) {
+    auto made = child::make_detach_pipes();
+    if (!made) return std::unexpected(made.error());
+    pipes = std::move(*made);
+  }
+  pid_t pid = child::fork_child(options, body, state->seat.slot(), pipes);
   if (pid < 0) return os::failed(Stage::fork, errno, "a function");
   if (options.detach) {
-    auto inner = detached_pid(pid, *handshake.operator->());
+    auto inner = detached_pid(pid, pipes);
     if (!inner) return std::unexpected(inner.error());
     pid = *inner;
   } else {
@@ -289,8 +293,10 @@ std::expected<Child, Error> launch_body(const LaunchOptions& options,
     return os::failed(Stage::fork, pidfd_errno, "a function");
   }
   start_clock(*state, options);
-  handshake->go.store(1, std::memory_order_release);
-  child::futex_wake(handshake->go);
+  if (child::GuardianSlot* slot = state->seat.slot()) {
+    slot->go.store(1, std::memory_order_release);
+    child::futex_wake(slot->go);
+  }
   return ChildAccess::make(std::move(state));
 }
 

@@ -125,6 +125,18 @@ __attribute__((noinline)) long clone_direct(Shared& shared) noexcept {
   return clone_child(shared, stack, child_body, kVfork | CLONE_PIDFD, SIGCHLD);
 }
 
+/// The child, or, when its pidfd could not be kept (errno says why), nobody: without a name for it
+/// nobody could end it.
+std::expected<SpawnedProcess, SpawnReport> named(pid_t pid, Fd pidfd, Kinship kinship) noexcept {
+  const int error = errno;
+  if (pidfd) return SpawnedProcess{pid, std::move(pidfd)};
+  if (kinship == Kinship::child) {
+    ::kill(pid, SIGKILL);
+    reap(pid);
+  }
+  return std::unexpected(SpawnReport{Stage::fork, error != 0 ? error : EMFILE, 0});
+}
+
 /// A failed child of ours is a zombie that nobody else knows of; a detached one belongs to init.
 void clear_failed(pid_t pid, Kinship kinship) noexcept {
   if (kinship == Kinship::child) reap(pid);
@@ -135,7 +147,10 @@ std::expected<SpawnedProcess, SpawnReport> spawn_by_vfork(const SpawnPlan& plan,
   Shared shared{.plan = &plan, .method = method};
   long pid;
   {
-    const os::AllSignalsBlocked blocked;
+    // clone3 makes the child without any handler that could run in our memory. To take the terminal
+    // over from the background, it must not hear SIGTTOU either.
+    const bool handlers_cleared = method == SpawnMethod::clone3_vfork;
+    const os::AllSignalsBlocked blocked(!handlers_cleared || plan.foreground_tty >= 0);
     pid = kinship == Kinship::detached ? clone_detached(shared) : clone_direct(shared);
   }
   if (raw_failed(pid)) {
@@ -147,7 +162,7 @@ std::expected<SpawnedProcess, SpawnReport> spawn_by_vfork(const SpawnPlan& plan,
     clear_failed(static_cast<pid_t>(pid), kinship);
     return std::unexpected(shared.report);
   }
-  return SpawnedProcess{static_cast<pid_t>(pid), std::move(pidfd)};
+  return named(static_cast<pid_t>(pid), std::move(pidfd), kinship);
 }
 
 // ---- Where vfork is refused: fork, and a pipe for the report ----
@@ -212,7 +227,7 @@ std::expected<SpawnedProcess, SpawnReport> spawn_by_fork(const SpawnPlan& plan, 
     return std::unexpected(answer.error());
   }
   if (kinship == Kinship::detached) pidfd = os::open_pidfd(*answer);
-  return SpawnedProcess{*answer, std::move(pidfd)};
+  return named(*answer, std::move(pidfd), kinship);
 }
 
 // ---- Which of them works here ----
@@ -289,7 +304,6 @@ long LaunchPad::launch(int& pidfd) noexcept {
     args.parent_tid = reinterpret_cast<std::uint64_t>(&plan.slot->pid);
   }
   child_.store(1, std::memory_order_relaxed);
-  const os::AllSignalsBlocked blocked;
   return clone3_and_run(args, run_child, this);
 }
 
@@ -302,7 +316,9 @@ std::expected<SpawnedProcess, SpawnReport> spawn_beside(LaunchPad& pad) {
   if (spawn_method() != SpawnMethod::clone3_vfork) return spawn(pad.plan, Kinship::child);
   int pidfd = -1;
   const long pid = pad.launch(pidfd);
-  if (!raw_failed(pid)) return SpawnedProcess{static_cast<pid_t>(pid), os::above_stdio(Fd{pidfd})};
+  if (!raw_failed(pid)) {
+    return named(static_cast<pid_t>(pid), os::above_stdio(Fd{pidfd}), Kinship::child);
+  }
   pad.child_.store(0, std::memory_order_relaxed);
   return std::unexpected(SpawnReport{Stage::fork, static_cast<int>(-pid), 0});
 }

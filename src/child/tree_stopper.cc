@@ -14,24 +14,24 @@
 
 namespace tine::child {
 
+bool TreeStopper::is_known(const os::ProcessEntry& entry) const noexcept {
+  return std::ranges::any_of(descendants_, [&](const Descendant& known) {
+    return known.pid == entry.pid && known.start == entry.start;
+  });
+}
+
+bool TreeStopper::is_root(const os::ProcessEntry& entry) const noexcept {
+  return entry.pid == pid_ || (group_ != 0 && entry.group == group_) || is_known(entry);
+}
+
 void TreeStopper::look(os::ProcessTable* seen) {
   os::ProcessTable own;
   os::ProcessTable& table = seen != nullptr ? *seen : own;
   seen_ = seen != nullptr || own.scan();
   if (!seen_) return;
-  const auto is_root = [this](const os::ProcessEntry& entry) {
-    if (entry.pid == pid_ || (group_ != 0 && entry.group == group_)) return true;
-    return std::ranges::any_of(descendants_, [&](const Descendant& known) {
-      return known.pid == entry.pid && known.start == entry.start;
-    });
-  };
-  table.mark_family(is_root, ::getpid());
+  table.mark_family([this](const auto& entry) { return is_root(entry); }, ::getpid());
   for (const auto& entry : table) {
-    if (!entry.member || entry.pid == pid_ || entry.state == 'Z') continue;
-    const bool known = std::ranges::any_of(descendants_, [&](const Descendant& d) {
-      return d.pid == entry.pid && d.start == entry.start;
-    });
-    if (known) continue;
+    if (!entry.member || entry.pid == pid_ || entry.state == 'Z' || is_known(entry)) continue;
     Fd pidfd = os::open_pidfd(entry.pid);
     os::ProcessEntry now;
     if (pidfd && os::read_stat(entry.pid, now) && now.start == entry.start) {
@@ -49,6 +49,7 @@ int TreeStopper::signal(int signal, os::ProcessTable* seen) {
   const int result = os::send_signal(pidfd_, signal);
   if (!seen_ && group_ != 0) ::kill(-group_, signal);  // no /proc: the group has to do
   for (const auto& descendant : descendants_) os::send_signal(descendant.pidfd.get(), signal);
+  if (signal == SIGSTOP) stop_newcomers();
   if (signal == SIGSTOP || signal == SIGTSTP || signal == SIGCONT || signal == SIGKILL)
     return result;
   os::send_signal(pidfd_, SIGCONT);
@@ -56,16 +57,22 @@ int TreeStopper::signal(int signal, os::ProcessTable* seen) {
   return result;
 }
 
+/// What was forked during a look is not in it; once all are stopped nobody forks any more.
+void TreeStopper::stop_newcomers() {
+  constexpr int kMostRounds = 64;
+  for (int round = 0; round < kMostRounds; ++round) {
+    const std::size_t known = descendants_.size();
+    look(nullptr);
+    if (descendants_.size() == known) return;
+    for (std::size_t i = known; i < descendants_.size(); ++i) {
+      os::send_signal(descendants_[i].pidfd.get(), SIGSTOP);
+    }
+  }
+}
+
 int TreeStopper::kill() {
   if (os::tracing()) os::trace("kill " + std::to_string(pid_) + " with all below it");
-  os::freeze_and_kill(
-      [this](const os::ProcessEntry& entry) {
-        if (entry.pid == pid_ || (group_ != 0 && entry.group == group_)) return true;
-        return std::ranges::any_of(descendants_, [&](const Descendant& known) {
-          return known.pid == entry.pid && known.start == entry.start;
-        });
-      },
-      ::getpid());
+  os::freeze_and_kill([this](const auto& entry) { return is_root(entry); }, ::getpid());
   // Without /proc the above found nobody.
   const int result = os::send_signal(pidfd_, SIGKILL);
   if (group_ != 0) ::kill(-group_, SIGKILL);

@@ -45,7 +45,10 @@ class TreeStopper {
     std::uint64_t start;
     Fd pidfd;
   };
+  [[nodiscard]] bool is_known(const os::ProcessEntry& entry) const noexcept;
+  [[nodiscard]] bool is_root(const os::ProcessEntry& entry) const noexcept;
   void look(os::ProcessTable* seen);
+  void stop_newcomers();
 
   bool seen_ = false;  ///< /proc could be read
   pid_t pid_;

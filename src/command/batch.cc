@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "tine/batch.h"
 
-#include <signal.h>
 #include <sys/epoll.h>
 
 #include <algorithm>
@@ -161,12 +160,6 @@ struct Batch::State {
     }
   }
 
-  void signal_all(int signal) {
-    for (auto& job : jobs) {
-      if (job) job->signal(signal);
-    }
-  }
-
   /// Ends and reaps what runs. What the user's functions refer to may be gone already.
   void close() {
     callbacks.close();
@@ -277,7 +270,9 @@ void Batch::suspend() {
   if (state.suspended_at || !state.owned()) return;
   state.loop.pause_timers(true);
   state.suspended_at = Clock::now();
-  state.signal_all(SIGSTOP);
+  for (auto& job : state.jobs) {
+    if (job) job->suspend();
+  }
 }
 
 void Batch::resume() {
@@ -287,9 +282,8 @@ void Batch::resume() {
   state.loop.pause_timers(false);
   state.loop.delay_timers(pause);
   for (auto& job : state.jobs) {
-    if (job) job->skip(pause);
+    if (job) job->resume(pause);
   }
-  state.signal_all(SIGCONT);
 }
 
 void Batch::reuse(OutputFile out, OutputFile err) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "tine/conversation.h"
 
-#include <fcntl.h>
 #include <poll.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include "command/start.h"
 #include "command/words.h"
 #include "os/io.h"
+#include "os/own_fds.h"
 #include "os/pidfd.h"
 #include "os/system_error.h"
 
@@ -36,7 +36,7 @@ Conversation::Conversation(Child child, const Command& command)
       unchecked_(command.spec().unchecked),
       cancel_(command.spec().cancel) {
   for (const Fd* fd : {&in_, &out_}) {
-    if (*fd) ::fcntl(fd->get(), F_SETFL, ::fcntl(fd->get(), F_GETFL) | O_NONBLOCK);
+    if (*fd) os::make_own_end(fd->get());
   }
 }
 

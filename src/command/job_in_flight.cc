@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "command/job_in_flight.h"
 
+#include <signal.h>
 #include <sys/epoll.h>
 
+#include <algorithm>
 #include <span>
 #include <utility>
 
@@ -92,7 +94,11 @@ void JobInFlight::kill() {
 void JobInFlight::next_stop_step(os::ProcessTable* seen) {
   if (stop_step_ >= shared_.stop.size()) return kill_tree();
   const StopStep& step = shared_.stop[stop_step_++];
-  if (state_ == State::running) state_ = State::stopping;
+  if (state_ == State::running) {
+    state_ = State::stopping;
+    // From here on it is for us; where the guardian was faster its TERM is repeated.
+    [[maybe_unused]] const bool first = ChildAccess::state(launched_.child).seat.claim_timeout();
+  }
   tree().signal(static_cast<int>(step.signal), seen);
   set_timer(Clock::now() + step.pause);
 }
@@ -118,6 +124,7 @@ void JobInFlight::finish() {
   const auto ended = ending_ == Ending::none
                          ? ChildAccess::reap(ChildAccess::state(launched_.child))
                          : launched_.child.terminate(std::span<const StopStep>{});
+  if (ending_ == Ending::none && launched_.child.timed_out()) ending_ = Ending::timed_out;
   state_ = State::over;
   for (auto& stream : streams_) {
     if (!stream.is_open()) continue;
@@ -168,7 +175,32 @@ void JobInFlight::run(LaunchedJob launched, std::chrono::nanoseconds limit) {
 
 void JobInFlight::set_limit(std::chrono::nanoseconds limit) {
   if (state_ != State::running) return;
+  limit_ = limit;
   set_timer(os::deadline_after(limit) - (Clock::now() - attempt_.started.clock));
+  tell_guardian();
+}
+
+/// What the guardian would do is TERM, not the stop sequence: it steps in only when we are late.
+void JobInFlight::tell_guardian() {
+  constexpr auto kLate = std::chrono::milliseconds(200);
+  std::chrono::nanoseconds grace{0};
+  for (const StopStep& step : shared_.stop) grace += step.pause;
+  constexpr std::chrono::nanoseconds kAsGoodAsNever = std::chrono::years(50);
+  const auto left = std::min(limit_, kAsGoodAsNever) - (Clock::now() - attempt_.started.clock);
+  ChildAccess::state(launched_.child).seat.set_deadline(left + kLate, grace);
+}
+
+void JobInFlight::suspend() {
+  if (state_ == State::over) return;
+  ChildAccess::state(launched_.child).seat.clear_deadline();
+  signal(SIGSTOP);
+}
+
+void JobInFlight::resume(std::chrono::nanoseconds pause) {
+  if (state_ == State::over) return;
+  attempt_.started.clock += pause;
+  if (limit_.count() > 0) tell_guardian();
+  signal(SIGCONT);
 }
 
 void JobInFlight::set_timer(Clock::time_point when) {
@@ -190,7 +222,6 @@ child::TreeStopper& JobInFlight::tree() {
 }
 
 void JobInFlight::signal(int number) {
-  if (state_ == State::over) return;
   auto fresh = new_tree();
   (tree_ ? *tree_ : fresh).signal(number);
 }

@@ -43,19 +43,19 @@ class JobInFlight {
 
   /// From here on on_over comes, once. `limit` above 0: at most so long.
   void run(LaunchedJob launched, std::chrono::nanoseconds limit);
-  /// Counts from the start; replaces an earlier limit.
+  /// Counts from the start; replaces an earlier limit. While nobody calls the event loop, the
+  /// guardian enforces it.
   void set_limit(std::chrono::nanoseconds limit);
-  /// Time that does not count.
-  void skip(std::chrono::nanoseconds time) { attempt_.started.clock += time; }
+  /// Stops the whole tree, and its clock.
+  void suspend();
+  /// Lets it go on after `pause`, which does not count.
+  void resume(std::chrono::nanoseconds pause);
 
   /// Ends the job's tree by the stop sequence; the first reason stays.
   /// `seen`: a look at /proc that was taken just now, where many are ended.
   void end(Ending why, os::ProcessTable* seen = nullptr);
   /// KILL for the tree, at once.
   void kill();
-  /// To the whole tree.
-  void signal(int number);
-
   [[nodiscard]] RunningJob description() const;
   [[nodiscard]] JobAttempt& attempt() noexcept { return attempt_; }
   [[nodiscard]] LaunchedJob& launched() noexcept { return launched_; }
@@ -81,6 +81,8 @@ class JobInFlight {
   child::TreeStopper& tree();
   void await(int pidfd, Event event);
   void set_timer(std::chrono::steady_clock::time_point when);
+  void tell_guardian();
+  void signal(int number);
   void look_later();
   void look();
 
@@ -98,6 +100,7 @@ class JobInFlight {
 
   State state_;
   Ending ending_ = Ending::none;
+  std::chrono::nanoseconds limit_{0};  ///< 0: none
   std::size_t stop_step_ = 0;
   std::optional<child::TreeStopper> tree_{};  ///< from the first signal on
   int awaited_ = -1;                          ///< the pidfd of the process whose end is next

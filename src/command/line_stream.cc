@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "command/line_stream.h"
 
-#include <fcntl.h>
 #include <sys/ioctl.h>
 
 #include <cerrno>
@@ -9,11 +8,12 @@
 #include <utility>
 
 #include "os/io.h"
+#include "os/own_fds.h"
 
 namespace tine::command {
 
 LineStream::LineStream(Fd fd, int number) : fd_(std::move(fd)), number_(number) {
-  ::fcntl(fd_.get(), F_SETFL, ::fcntl(fd_.get(), F_GETFL) | O_NONBLOCK);  // our end alone
+  os::make_own_end(fd_.get());
 }
 
 std::ptrdiff_t LineStream::read(const Taker& take) {

@@ -14,6 +14,7 @@
 #include "command/streams.h"
 #include "command/words.h"
 #include "os/io.h"
+#include "os/own_pid.h"
 
 namespace tine {
 
@@ -28,12 +29,19 @@ struct Ends {
   std::optional<int> all_errors{};  ///< a descriptor of ours for every stage's stderr
 };
 
+bool is_ours_to_end(Child& stage) {
+  if (stage.fd() < 0) return false;  // reaped already, or taken
+  const auto& state = ChildAccess::state(stage);
+  return !state.detached && state.owner == os::own_pid();
+}
+
 /// Ends the stages that run. They share a group, so that one look at /proc serves for all; without
 /// a group of their own each is looked after by itself. `loop` hears what they say meanwhile.
 void end_stages(std::vector<Child>& stages, std::chrono::milliseconds grace,
                 command::StreamLoop* loop = nullptr) {
   std::vector<child::TreeStopper> trees;
   for (auto& stage : stages) {
+    if (!is_ours_to_end(stage)) continue;
     auto& state = ChildAccess::state(stage);
     const bool grouped = state.role == child::GroupRole::shared;
     if (grouped && !trees.empty()) break;
@@ -51,12 +59,8 @@ void end_stages(std::vector<Child>& stages, std::chrono::milliseconds grace,
   }
 }
 
-/// Reaps stages that have all ended, or been killed; what they left in their group goes first.
+/// Reaps stages that have all ended, or been killed.
 std::expected<std::vector<Finished>, Error> reap_stages(std::vector<Child>& stages) {
-  const bool leave = std::ranges::any_of(
-      stages, [](Child& stage) { return ChildAccess::state(stage).leave_descendants; });
-  const auto& first = ChildAccess::state(stages.front());
-  if (first.role == child::GroupRole::shared && !leave) ::kill(-first.group, SIGKILL);
   std::vector<Finished> finished;
   for (auto& stage : stages) {
     auto done = stage.wait();
@@ -66,12 +70,22 @@ std::expected<std::vector<Finished>, Error> reap_stages(std::vector<Child>& stag
   return finished;
 }
 
+/// The group of the first stage is that of all which join it.
+std::shared_ptr<child::SharedGroup> share_group_of(detail::ChildState& first) {
+  first.role = child::GroupRole::shared;
+  return std::make_shared<child::SharedGroup>();
+}
+
+void join(const std::shared_ptr<child::SharedGroup>& group, detail::ChildState& stage) {
+  if (stage.role != child::GroupRole::shared) return;
+  stage.shared_group = group;
+  ++group->unreaped;
+  if (stage.leave_descendants) group->leave_descendants = true;
+}
+
 /// Its group is out of reach for the others then: each stage gets its own.
 bool has_own_session(const detail::CommandSpec& spec) {
-  return spec.new_session || spec.detach ||
-         std::ranges::any_of(spec.redirects, [](const auto& redirect) {
-           return redirect.second.kind == detail::RedirectSpec::Kind::pseudo_terminal;
-         });
+  return spec.new_session || spec.detach || command::has_pseudo_terminal(spec);
 }
 
 /// With `launches`, one for each stage, the stages start beside each other; whether each could, is
@@ -80,7 +94,9 @@ std::expected<RunningPipeline, Error> start_stages(const std::vector<Command>& c
                                                    const Ends& ends,
                                                    std::deque<command::BackgroundStart>* launches) {
   RunningPipeline running;
+  running.grace = std::chrono::milliseconds(0);  // until all of them run
   std::optional<pid_t> group;
+  std::shared_ptr<child::SharedGroup> shared;
   Fd previous_out;
   for (std::size_t i = 0; i < commands.size(); ++i) {
     command::StartOptions options;
@@ -89,10 +105,7 @@ std::expected<RunningPipeline, Error> start_stages(const std::vector<Command>& c
     if (i > 0) options.defaults.push_back({0, command::own_fd(previous_out.get())});
     if (i + 1 < commands.size()) {
       auto pipe = os::make_pipe();
-      if (!pipe) {
-        end_stages(running.stages, std::chrono::milliseconds(0));
-        return std::unexpected(pipe.error());
-      }
+      if (!pipe) return std::unexpected(pipe.error());
       next_out = std::move(pipe->read);
       out = std::move(pipe->write);
       options.defaults.push_back({1, command::own_fd(out.get())});
@@ -104,21 +117,19 @@ std::expected<RunningPipeline, Error> start_stages(const std::vector<Command>& c
     options.leads_group = i == 0;
     auto stage = launches == nullptr ? command::start(commands[i].spec(), options)
                                      : (*launches)[i].start(commands[i].spec(), options);
-    if (!stage) {
-      if (!running.stages.empty()) end_stages(running.stages, std::chrono::milliseconds(0));
-      return std::unexpected(stage.error());
-    }
+    if (!stage) return std::unexpected(stage.error());
     auto& state = ChildAccess::state(*stage);
     if (i == 0) {
       // At the terminal the whole pipeline stays with the caller, as its first stage does.
       const bool own = state.role == child::GroupRole::own;
       if (own && !has_own_session(commands[0].spec())) {
         group = state.pid;
-        state.role = child::GroupRole::shared;
+        shared = share_group_of(state);
       } else if (!own) {
         group = -1;
       }
     }
+    join(shared, state);
     previous_out = std::move(next_out);
     running.stages.push_back(std::move(*stage));
   }
@@ -208,7 +219,20 @@ Pipeline& Pipeline::capture_limit(std::size_t bytes, OnLimit then) {
 }
 
 std::expected<RunningPipeline, Error> Pipeline::start() const {
-  return start_stages(commands_, {}, nullptr);
+  auto running = start_stages(commands_, {}, nullptr);
+  if (running) running->grace = grace_;
+  return running;
+}
+
+RunningPipeline::~RunningPipeline() { terminate(grace); }
+
+void RunningPipeline::terminate(std::chrono::milliseconds limit) {
+  end_stages(stages, limit);
+  for (auto& stage : stages) {
+    if (!is_ours_to_end(stage)) continue;
+    // All have ended, or have been killed; what even that did not end is left to ~Child.
+    [[maybe_unused]] const auto reaped = stage.terminate(std::span<const StopStep>{});
+  }
 }
 
 namespace {
@@ -263,9 +287,10 @@ struct detail::PipelineRun {
     errors.write.reset();
     auto& stages = running->stages;
     if (auto failure = first_failure()) {
-      end_stages(stages, std::chrono::milliseconds(0));
+      running->terminate(std::chrono::milliseconds(0));
       return std::unexpected(std::move(*failure));
     }
+    running->grace = pipeline.grace_;
     if (errors.read) {
       if (auto added = listen(std::move(errors.read), err); !added) {
         return std::unexpected(added.error());

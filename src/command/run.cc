@@ -29,6 +29,7 @@ command::DefaultRedirect piped(int number) {
 
 /// A command that runs, and how waiting for it went.
 struct Run {
+  command::BackgroundStart launch{};
   Child child{};
   Drained how = Drained::ended;
   Finished finished{};
@@ -39,6 +40,21 @@ Failure lost(const detail::CommandSpec& spec, Error error) {
   failure.status.reset();
   failure.error = std::move(error);
   return failure;
+}
+
+/// Starts the command; whether it could be executed shows at its end, in ended().
+Result<void> begin(const detail::CommandSpec& spec, const StartOptions& options, Run& run) {
+  auto child = run.launch.start(spec, options);
+  if (!child) return std::unexpected(command::not_started(spec, child.error()));
+  run.child = std::move(*child);
+  return {};
+}
+
+/// What has ended was the program, or the attempt to start it.
+Result<void> ended(const detail::CommandSpec& spec, Run& run) {
+  auto failure = run.launch.failure(spec);
+  if (!failure) return {};
+  return std::unexpected(command::not_started(spec, std::move(*failure)));
 }
 
 /// TERM, the grace, KILL, as Child::terminate, but hearing what is said meanwhile.
@@ -64,7 +80,7 @@ Result<void> finish_run(const detail::CommandSpec& spec, StreamLoop& loop, Run& 
   loop.finish();
   if (!finished) return std::unexpected(lost(spec, finished.error()));
   run.finished = *finished;
-  return {};
+  return ended(spec, run);
 }
 
 std::optional<Cause> failure_cause(const detail::CommandSpec& spec, const Run& run) {
@@ -78,13 +94,19 @@ std::optional<Cause> failure_cause(const detail::CommandSpec& spec, const Run& r
   return command::cause_of(run.finished.status);
 }
 
+/// Who hears of ^Z has to wait for nothing else: the guardian watches the time then.
+command::DeadlineBy deadline_by(const detail::CommandSpec& spec) {
+  return spec.foreground ? command::DeadlineBy::guardian : command::DeadlineBy::caller;
+}
+
 /// run() without streams: one wait, no loop.
 Result<Finished> wait_without_streams(const detail::CommandSpec& spec, Run& run) {
-  const bool limited = spec.timeout.count() > 0;
+  const bool limited = spec.timeout.count() > 0 && deadline_by(spec) == command::DeadlineBy::caller;
   auto done =
       run.child.wait_for(limited ? spec.timeout : std::chrono::nanoseconds::max(), spec.cancel);
   if (done && *done) {
     run.finished = **done;
+    if (run.child.timed_out()) run.how = Drained::timed_out;
   } else {
     const bool cancelled = !done && done.error().kind == ErrorKind::cancelled;
     if (!done && !cancelled) return std::unexpected(lost(spec, done.error()));
@@ -93,6 +115,7 @@ Result<Finished> wait_without_streams(const detail::CommandSpec& spec, Run& run)
     if (!ended) return std::unexpected(lost(spec, ended.error()));
     run.finished = *ended;
   }
+  if (auto could = ended(spec, run); !could) return std::unexpected(std::move(could.error()));
   if (auto cause = failure_cause(spec, run)) {
     return std::unexpected(command::failed_run(spec, *cause, run.finished));
   }
@@ -117,9 +140,9 @@ Result<Finished> stream_pieces(const detail::CommandSpec& spec,
                                const bool& stopped) {
   Run run;
   if (auto refused = unheld_pipe(spec, true)) return std::unexpected(std::move(*refused));
-  auto child = command::start(spec, {.defaults = {piped(1), piped(2)}});
-  if (!child) return std::unexpected(command::not_started(spec, child.error()));
-  run.child = std::move(*child);
+  if (auto begun = begin(spec, {.defaults = {piped(1), piped(2)}}, run); !begun) {
+    return std::unexpected(std::move(begun.error()));
+  }
   StreamLoop loop;
   for (const int number : {1, 2}) {
     if (!run.child.pipe(number)) continue;
@@ -139,9 +162,9 @@ Result<Output> collect(const detail::CommandSpec& spec, bool with_stderr) {
   if (with_stderr) options.defaults.push_back(piped(2));
   Run run;
   if (auto refused = unheld_pipe(spec, true)) return std::unexpected(std::move(*refused));
-  auto child = command::start(spec, options);
-  if (!child) return std::unexpected(command::not_started(spec, child.error()));
-  run.child = std::move(*child);
+  if (auto begun = begin(spec, options, run); !begun) {
+    return std::unexpected(std::move(begun.error()));
+  }
   StreamLoop loop;
   Output output;
   command::Collector out(output.out, spec.capture_limit);
@@ -179,9 +202,10 @@ Result<Output> collect(const detail::CommandSpec& spec, bool with_stderr) {
 Result<Finished> Command::run() const {
   Run run;
   if (auto refused = unheld_pipe(spec_, false)) return std::unexpected(std::move(*refused));
-  auto child = command::start(spec_, {});
-  if (!child) return std::unexpected(command::not_started(spec_, child.error()));
-  run.child = std::move(*child);
+  const StartOptions options{.deadline = deadline_by(spec_), .only_waits = true};
+  if (auto begun = begin(spec_, options, run); !begun) {
+    return std::unexpected(std::move(begun.error()));
+  }
   return wait_without_streams(spec_, run);
 }
 

@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "child/child_state.h"
 #include "child/guardian.h"
 #include "child/spawn.h"
@@ -20,14 +22,15 @@ namespace {
 /// A program at the terminal stays in its group, or its first read would stop it (SIGTTIN).
 GroupRole role_of(const CommandSpec& spec, const Preparation& preparation,
                   const StartOptions& options) {
+  if (preparation.plan.new_session) return GroupRole::own;
   if (options.group) return *options.group < 0 ? GroupRole::callers : GroupRole::shared;
-  const bool own = !preparation.shares_terminal || spec.foreground || preparation.plan.new_session;
+  const bool own = !preparation.shares_terminal || spec.foreground;
   return own ? GroupRole::own : GroupRole::callers;
 }
 
 void place_in_group(child::SpawnPlan& plan, GroupRole role, const StartOptions& options) {
   plan.set_group = role != GroupRole::callers;
-  plan.group = options.group && *options.group > 0 ? *options.group : 0;
+  plan.group = role == GroupRole::shared ? *options.group : 0;
 }
 
 std::expected<void, Error> take_seat(ChildState& state, child::SpawnPlan& plan) {
@@ -43,9 +46,7 @@ std::expected<void, Error> take_seat(ChildState& state, child::SpawnPlan& plan) 
 void start_clocks(ChildState& state, const CommandSpec& spec, DeadlineBy by) {
   if (spec.timeout.count() <= 0 || by == DeadlineBy::caller) return;
   state.deadline = os::deadline_after(spec.timeout);
-  if (state.seat.slot() != nullptr) {
-    child::set_deadline(*state.seat.slot(), spec.timeout, spec.grace);
-  }
+  state.seat.set_deadline(spec.timeout, spec.grace);
 }
 
 }  // namespace
@@ -101,6 +102,12 @@ std::expected<Child, Error> after_clone(const CommandSpec& spec, const StartOpti
 
 }  // namespace
 
+bool has_pseudo_terminal(const CommandSpec& spec) {
+  return std::ranges::any_of(spec.redirects, [](const auto& redirect) {
+    return redirect.second.kind == detail::RedirectSpec::Kind::pseudo_terminal;
+  });
+}
+
 std::expected<Child, Error> start(const CommandSpec& spec, const StartOptions& options) {
   Preparation preparation;
   auto state = before_clone(spec, options, preparation);
@@ -115,11 +122,13 @@ std::expected<Child, Error> BackgroundStart::start(const CommandSpec& spec,
   pad_.wait();
   pad_.reset();
   preparation_.reset();
-  if (spec.detach || spec.foreground) return command::start(spec, options);
+  // A terminal whose other side we still hold when its session ends loses what was written last.
+  const bool alone = spec.detach || spec.foreground || has_pseudo_terminal(spec);
+  if (alone) return command::start(spec, options);
   preparation_.emplace();
   auto state = before_clone(spec, options, *preparation_);
   if (!state) return std::unexpected(state.error());
-  preparation_->own_environment();
+  if (!options.only_waits) preparation_->own_environment();
   pad_.plan = preparation_->plan;
   auto made = child::spawn_beside(pad_);
   // A group that others will join has to be there now, whichever side is first.
@@ -136,7 +145,9 @@ std::optional<Error> BackgroundStart::failure(const CommandSpec& spec) {
     preparation_.reset();  // and with it the files that were opened for the child
     return std::nullopt;
   }
-  return explain(pad_.report(), spec, *preparation_);
+  Error error = explain(pad_.report(), spec, *preparation_);
+  if (os::tracing()) os::trace("start failed: " + error.to_string());
+  return error;
 }
 
 }  // namespace tine::command

@@ -26,7 +26,11 @@ struct StartOptions {
   std::optional<pid_t> group{};
   /// Others will join its group: it has to be there when the start returns.
   bool leads_group = false;
+  /// The caller does nothing but wait until the end, so what this thread owns stays as it is.
+  bool only_waits = false;
 };
+
+[[nodiscard]] bool has_pseudo_terminal(const CommandSpec& spec);
 
 /// Returns when the program runs.
 std::expected<Child, Error> start(const CommandSpec& spec, const StartOptions& options);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "command/streams.h"
 
-#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 
 #include "os/event_loop.h"
 #include "os/io.h"
+#include "os/own_fds.h"
 
 namespace tine::command {
 
@@ -54,7 +54,7 @@ StreamLoop::~StreamLoop() = default;
 
 std::expected<void, Error> StreamLoop::add(Fd fd, Taker taker) {
   const int number = fd.get();
-  ::fcntl(number, F_SETFL, ::fcntl(number, F_GETFL) | O_NONBLOCK);  // our end alone
+  os::make_own_end(number);
   auto stream = std::make_unique<State::Stream>(std::move(fd), std::move(taker));
   State::Stream* raw = stream.get();
   state_->streams.push_back(std::move(stream));

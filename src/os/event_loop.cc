@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <climits>
 
+#include "os/own_fds.h"
 #include "os/pidfd.h"
 #include "os/system_error.h"
 
@@ -16,6 +17,7 @@ std::expected<void, Error> EventLoop::prepare() {
   if (epoll_) return {};
   epoll_ = above_stdio(Fd{::epoll_create1(EPOLL_CLOEXEC)});
   if (!epoll_) return failed(Stage::wait, errno, "an event loop");
+  note_own(epoll_.get());
   return {};
 }
 

@@ -5,12 +5,15 @@
 
 #include <cerrno>
 
+#include "os/own_fds.h"
+
 namespace tine {
 
 void Fd::reset(int number) noexcept {
   const int old = std::exchange(number_, number);
   if (old < 0) return;
   const int saved = errno;  // a destructor on an error path must not change what is being reported
+  os::strike_own(old);      // before its number is another's
   ::close(old);
   errno = saved;
 }

@@ -24,6 +24,26 @@ Fd open_pidfd(pid_t pid) noexcept {
   return above_stdio(Fd{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))});
 }
 
+namespace {
+enum class Ability : unsigned char { unknown, there, missing };
+std::atomic<Ability> group_by_pidfd{Ability::unknown};
+}  // namespace
+
+void kill_group(int pidfd, pid_t group) noexcept {
+  constexpr unsigned kProcessGroup = 1u << 2;  // PIDFD_SIGNAL_PROCESS_GROUP
+  if (group_by_pidfd.load(std::memory_order_relaxed) != Ability::missing) {
+    const long sent = ::syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, kProcessGroup);
+    const bool understood = sent == 0 || (errno != EINVAL && errno != ENOSYS);
+    group_by_pidfd.store(understood ? Ability::there : Ability::missing, std::memory_order_relaxed);
+    if (understood) return;  // also when nobody is there, or nobody that we may kill
+  }
+  ::kill(-group, SIGKILL);
+}
+
+bool groups_have_pidfds() noexcept {
+  return group_by_pidfd.load(std::memory_order_relaxed) == Ability::there;
+}
+
 int send_signal(int pidfd, int signal) noexcept {
   return ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0) == 0 ? 0 : errno;
 }

@@ -25,6 +25,13 @@ Fd open_pidfd(pid_t pid) noexcept;
 /// 0, or the errno.
 int send_signal(int pidfd, int signal) noexcept;
 
+/// Kills the process group that the process of `pidfd` leads or led, whose number is `group`. By
+/// the pidfd where the kernel can (6.9): a number may be another group's once the leader was
+/// reaped.
+void kill_group(int pidfd, pid_t group) noexcept;
+/// Whether it can, as the first kill_group() has found out.
+[[nodiscard]] bool groups_have_pidfds() noexcept;
+
 /// Waits until `pidfd` is readable (the process has ended), `other` is, or `deadline` passes.
 enum class PidfdWait : unsigned char { ended, other_readable, timed_out };
 using Deadline = std::optional<std::chrono::steady_clock::time_point>;

@@ -145,8 +145,8 @@ class MappedArray {
     const long at = values_ == nullptr
                         ? raw_syscall(SYS_mmap, 0, bytes(wanted), PROT_READ | PROT_WRITE,
                                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-                        : raw_syscall(SYS_mremap, as_word(values_), bytes(capacity_),
-                                      bytes(wanted), MREMAP_MAYMOVE);
+                        : raw_syscall(SYS_mremap, as_word(values_), bytes(capacity_), bytes(wanted),
+                                      MREMAP_MAYMOVE);
     if (raw_failed(at)) return false;
     values_ = reinterpret_cast<T*>(at);
     capacity_ = wanted;
@@ -160,7 +160,6 @@ class MappedArray {
 
 class ProcessTable {
  public:
-
   /// Looks at every process. False: no /proc, or no memory.
   bool scan() noexcept {
     entries_.truncate(0);

@@ -17,11 +17,14 @@ namespace tine::os {
 
 class AllSignalsBlocked {
  public:
-  AllSignalsBlocked() noexcept {
+  /// `needed`: false leaves the mask alone.
+  explicit AllSignalsBlocked(bool needed = true) noexcept : needed_(needed) {
+    if (!needed_) return;
     const std::uint64_t all = ~std::uint64_t{0};
     raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, as_word(&all), as_word(&before_), sizeof before_);
   }
   ~AllSignalsBlocked() {
+    if (!needed_) return;
     raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, as_word(&before_), 0, sizeof before_);
   }
   AllSignalsBlocked(const AllSignalsBlocked&) = delete;
@@ -31,6 +34,7 @@ class AllSignalsBlocked {
   [[nodiscard]] std::uint64_t before() const noexcept { return before_; }
 
  private:
+  const bool needed_;
   std::uint64_t before_ = 0;
 };
 

@@ -23,7 +23,6 @@ const char* action_of(Stage stage) {
     case Stage::process_group: return "cannot set the process group of";
     case Stage::foreground: return "cannot hand the terminal to";
     case Stage::cwd: return "cannot change directory to";
-    case Stage::umask: return "cannot set the umask of";
     case Stage::resource_limit: return "cannot set a resource limit of";
     case Stage::affinity: return "cannot set the CPU affinity of";
     case Stage::nice: return "cannot set the priority of";
@@ -32,7 +31,6 @@ const char* action_of(Stage stage) {
     case Stage::gid: return "cannot set the group id of";
     case Stage::uid: return "cannot set the user id of";
     case Stage::descriptors: return "cannot set up the descriptors of";
-    case Stage::signal_mask: return "cannot set the signal mask of";
     case Stage::exec: return "cannot execute";
     case Stage::send: return "cannot send a signal to";
     case Stage::wait: return "cannot wait for";

@@ -235,11 +235,11 @@ TEST_F(ChildTest, GuardianRemembersAtTheKillWhatItSawAtTheTerm) {
   // The leader dies of TERM and is reaped; its grandchild, deaf and in a session of its own, has
   // neither parent nor group in common with anybody then.
   std::string said;
-  auto child = test::start_ready(
-      Command({child_program("spawn_grandchild"), "session", "deaf", "wait"})
-          .timeout(100ms)
-          .grace(300ms),
-      &said);
+  auto child =
+      test::start_ready(Command({child_program("spawn_grandchild"), "session", "deaf", "wait"})
+                            .timeout(100ms)
+                            .grace(300ms),
+                        &said);
   const pid_t grandchild = std::stoi(said);
   ASSERT_TRUE(eventually([&] { return !is_running(child.pid()); }));
   EXPECT_EQ(child.wait()->status.signal(), SIGTERM);
@@ -259,8 +259,7 @@ TEST_F(ChildTest, LimitedWaitIsNotLengthenedByTheGraceOfADeadline) {
 TEST_F(ChildTest, NearerDeadlineWakesAGuardianThatSleepsForAFartherOne) {
   auto far = test::start_ready(
       Command({child_program("ignore_term")}).timeout(std::chrono::hours(1)).grace(0ms));
-  auto near =
-      test::start_ready(Command({child_program("ignore_term")}).timeout(100ms).grace(0ms));
+  auto near = test::start_ready(Command({child_program("ignore_term")}).timeout(100ms).grace(0ms));
   EXPECT_TRUE(eventually([&] { return !is_running(near.pid()); }));
   EXPECT_TRUE(is_running(far.pid()));
   EXPECT_TRUE(near.wait() && near.timed_out());

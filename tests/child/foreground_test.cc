@@ -30,6 +30,7 @@ class ForegroundTest : public test::CleanProcessTest {
   void start(std::vector<std::string> words) {
     Command command{host_program("run_in_foreground")};
     command.args(std::move(words));
+    if (!timeout_.empty()) command.env("TIMEOUT", timeout_);
     host_ = command.in(Redirect::pseudo_terminal())
                 .out(Redirect::pseudo_terminal())
                 .err(Redirect::pseudo_terminal())
@@ -64,6 +65,7 @@ class ForegroundTest : public test::CleanProcessTest {
     return info ? info->state : '-';
   }
 
+  std::string timeout_;  ///< of the program, in seconds
   Child host_;
   Fd terminal_;
   std::string shown_;
@@ -116,6 +118,25 @@ TEST_F(ForegroundTest, ControlZStopsTheHostTooAndBothGoOn) {
   ASSERT_TRUE(eventually([&] { return state(program) == 'S' && foreground_group() == program; }));
   type("\x04");  // end of file
   EXPECT_TRUE(shows("exited with 0; terminal ours")) << shown_;
+}
+
+TEST_F(ForegroundTest, ControlZIsHeardWithATimeoutToo) {
+  timeout_ = "1000";
+  start({child_program("sleep_until_eof")});
+  ASSERT_TRUE(shows("ready"));
+  type({kControlZ});
+  ASSERT_TRUE(eventually([&] { return state(host_.pid()) == 'T'; }));
+  EXPECT_TRUE(host_.send(Signal::resume));
+  ASSERT_TRUE(eventually([&] { return foreground_group() != host_.pid(); }));
+  type("\x04");
+  EXPECT_TRUE(shows("exited with 0; terminal ours")) << shown_;
+}
+
+TEST_F(ForegroundTest, TimeoutEndsAProgramAtTheTerminal) {
+  timeout_ = "1";
+  start({child_program("sleep_until_eof")});
+  EXPECT_TRUE(shows("timed out")) << shown_;
+  EXPECT_TRUE(shows("terminal ours")) << shown_;
 }
 
 TEST_F(ForegroundTest, ControlZAndBackReachesTheWholeGroup) {

@@ -58,6 +58,41 @@ TEST_F(LaunchFunctionTest, MoveOnlyArgumentsTravel) {
   EXPECT_TRUE(number);  // NOLINT(bugprone-use-after-move): moved in the child's copy alone
 }
 
+TEST_F(LaunchFunctionTest, KeepsNoEndOfAConversationOfItsParent) {
+  auto cat = Command{"cat"}.converse().value();
+  auto sleeper = launch([] { ::pause(); }).value();
+  ASSERT_TRUE(cat.send("said\n"));
+  const auto heard = cat.finish();  // cat ends only when nobody holds its input any more
+  EXPECT_EQ(heard->out, "said\n");
+  EXPECT_TRUE(is_running(sleeper.pid()));
+  EXPECT_TRUE(sleeper.terminate());
+}
+
+TEST_F(LaunchFunctionTest, KeepsNothingOfTheLibrarysAndAllOfTheUsers) {
+  const Fd users{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
+  ChildSet set;
+  EXPECT_TRUE(set.add(Command{"true"}.start().value()));
+  Batch batch{{.jobs = 1}};
+  auto pipe = Pipe::create().value();
+  EXPECT_TRUE(batch.watch(pipe.reader.fd().get(), [] {}));  // its event loop exists now
+  auto child = launch([&] {
+                 const auto library_holds = [](const char* kind) {
+                   for (const auto& fd : std::filesystem::directory_iterator("/proc/self/fd")) {
+                     std::error_code gone;
+                     const auto target = std::filesystem::read_symlink(fd, gone).string();
+                     if (target.find(kind) != std::string::npos) return true;
+                   }
+                   return false;
+                 };
+                 if (::fcntl(users.get(), F_GETFD) < 0) return 1;
+                 if (library_holds("eventpoll")) return 2;
+                 return library_holds("pidfd") ? 3 : 0;
+               }).value();
+  EXPECT_EQ(child.wait()->status.code(), 0);
+  while (set.next().value()) {
+  }
+}
+
 TEST_F(LaunchFunctionTest, ExceptionPrintsTypeAndTextAndExits70) {
   const auto [text, status] = written(2, [] { throw std::runtime_error("no luck"); });
   EXPECT_EQ(status.code(), 70);
@@ -239,6 +274,10 @@ TEST_F(LaunchFunctionThreadsTest, JustJoinedThreadsDoNotCount) {
 }
 
 // ---- Detached ----
+
+TEST_F(LaunchFunctionTest, DetachedFunctionThatEndsAtOnceHasBeenLaunched) {
+  for (int i = 0; i < 100; ++i) EXPECT_TRUE(launch({.detach = true}, [] {}));
+}
 
 TEST_F(LaunchFunctionTest, DetachedFunctionOutlivesItsMakerAndIsItsOwnSession) {
   auto told = TypedPipe<pid_t>::create().value();

@@ -173,6 +173,26 @@ TEST_F(RunSignalsTest, PausedReaderKeepsNoSignalOut) {
   }
 }
 
+TEST_F(RunSignalsTest, PausedReaderKeepsNoJobAliveBeyondItsTimeout) {
+  struct Case {
+    const char* option;
+    std::string job;  ///< one tells its pid, and is still there when stdout is full
+  };
+  const Case cases[] = {{"--group", "if [ {} = 1 ]; then head -c 1000000 /dev/zero; else " +
+                                        pids_.tell("job--group") + " exec sleep 600; fi"},
+                        {"--lb", "if [ {} = 1 ]; then " + pids_.tell("job--lb") + "fi; exec yes"}};
+  for (const auto& [option, job] : cases) {
+    auto run = start_alone(tine_run({option, "-j2", "--timeout", "1", job, ":::", "1", "2"})
+                               .out(Redirect::pipe())
+                               .err(Redirect::null()));
+    const pid_t pid = pids_.of(std::string("job") + option);
+    ASSERT_TRUE(eventually([&] { return is_full(run.out()); }));
+    EXPECT_TRUE(eventually([&] { return !is_running(pid); })) << option;
+    read_to_end(run.out());
+    status_of(run);
+  }
+}
+
 TEST_F(RunSignalsTest, PausedReaderKeepsTheDeathOfTheSupervisorNotOut) {
   auto run = start_alone(tine_run({"-j2",
                                    "if [ {} = 1 ]; then head -c 1000000 /dev/zero; else " +

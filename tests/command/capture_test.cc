@@ -229,6 +229,12 @@ TEST_F(CaptureTest, ThrowingTwinsThrowWhatTheOthersReturn) {
     EXPECT_TRUE(std::string(e.what()).starts_with("'exit_with' exited with 3")) << e.what();
   }
   EXPECT_THROW(throwing::start({"/no/such/program"}), ErrorException);
+  EXPECT_EQ(throwing::read(Command{"echo", "x"} | Command{"tr", "x", "y"}), "y");
+  EXPECT_THROW(throwing::run(Command{"true"} | Command{"false"}), FailureException);
+  EXPECT_TRUE(throwing::run(Series::all_of({{"true"}})).success);
+  EXPECT_THROW(throwing::run(Series::any_of({{"false"}})), FailureException);
+  EXPECT_EQ(throwing::launch([] { return 4; }).wait()->status.code(), 4);
+  EXPECT_EQ(throwing::launch({.name = "x"}, [](int a) { return a; }, 3).wait()->status.code(), 3);
 }
 
 }  // namespace

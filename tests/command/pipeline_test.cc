@@ -205,6 +205,30 @@ TEST_F(PipelineTest, AbandonedStagesAreEnded) {
   for (const pid_t pid : pids) EXPECT_NE(::kill(pid, 0), 0);
 }
 
+TEST_F(PipelineTest, WhatAStageLeftInTheGroupGoesWithTheLastStage) {
+  auto running =
+      (Command({child_program("spawn_grandchild")}) | Command({"cat"}).out(Redirect::pipe()))
+          .start()
+          .value();
+  const pid_t grandchild = std::stoi(test::read_line(running.stages[1].out()));
+  EXPECT_TRUE(running.stages[0].wait());
+  EXPECT_TRUE(test::is_running(grandchild));  // it may still be working for the other stage
+  EXPECT_TRUE(running.stages[1].send(Signal::kill));
+  EXPECT_TRUE(running.stages[1].wait());
+  EXPECT_TRUE(eventually([&] { return !test::is_running(grandchild); }));
+}
+
+TEST_F(PipelineTest, DeafStagesAreKilledAfterTheGrace) {
+  std::vector<pid_t> pids;
+  {
+    Pipeline pipeline = Command({child_program("ignore_term")}).out(Redirect::null()) |
+                        Command({child_program("ignore_term")}).out(Redirect::null());
+    auto running = pipeline.grace(std::chrono::milliseconds(20)).start().value();
+    for (const auto& stage : running.stages) pids.push_back(stage.pid());
+  }
+  for (const pid_t pid : pids) EXPECT_NE(::kill(pid, 0), 0);
+}
+
 TEST_F(PipelineTest, PipelineIsAValue) {
   const Pipeline pipeline = Command{"echo", "x"} | Command{"cat"};
   for (int i = 0; i < 3; ++i) EXPECT_EQ(pipeline.read().value(), "x");

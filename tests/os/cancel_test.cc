@@ -27,6 +27,17 @@ TEST_F(CancelTest, TokenFiresOnceForAllCopies) {
   EXPECT_TRUE(readable(copy.fd()));
 }
 
+TEST_F(CancelTest, CancellingInAForkedCopyIsItsOwnAffair) {
+  CancelSource source;
+  const CancelToken token = source.token();
+  test::in_a_fork([&] {
+    source.cancel();
+    EXPECT_TRUE(token.cancelled());
+  });
+  EXPECT_FALSE(token.cancelled());
+  EXPECT_FALSE(readable(token.fd()));
+}
+
 TEST_F(CancelTest, DefaultTokenNeverFires) {
   const CancelToken token;
   EXPECT_FALSE(token.cancelled());

@@ -15,8 +15,11 @@
 
 int main(int argc, char** argv) {
   tine::Command command = tine::Command::of({argv + 2, argv + argc});
+  tine::child::KillMark kill_mark;
   if (const char* mark = std::getenv("MARK")) {
-    if (!tine::child::set_guardian_mark(mark)) return 2;
+    auto set = tine::child::KillMark::set(mark);
+    if (!set) return 2;
+    kill_mark = std::move(*set);
     const std::string text = mark;
     command.env(text.substr(0, text.find('=')), text.substr(text.find('=') + 1));
   }

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// A C++ function in a forked child, and its value back.
+///
+///     tine::Result<double> area = tine::call([&] { return integrate(grid); });
+///     tine::Result<Image> image = tine::call({.timeout = 5s}, decode_image, path);
+///     if (!image) std::cerr << image.error().to_string() << '\n';   // threw, crashed, timed
+///     out...
+///
+/// Whatever the function does, this process gets a value or a Failure that says what happened: an
+/// exception with its type and text, a crash with its signal, exit() instead of a return, too much
+/// time. The function sees this process's memory as it is now, so it may capture and use anything;
+/// what it changes there is the child's own. Its value travels back through shared memory as
+/// codec.h says. What it writes to stderr comes out of ours, and its last 4 KiB stand in a Failure.
+///
+/// Fork safety is that of launch.h, which makes the child: with several threads it is refused.
+/// Threads: call() may not be used beside other threads unless allowed. Blocks: until the end.
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <expected>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "tine/cancel.h"
+#include "tine/codec.h"
+#include "tine/detail/codec_payload.h"
+#include "tine/error.h"
+#include "tine/launch.h"
+
+namespace tine {
+
+struct CallOptions {
+  std::chrono::nanoseconds timeout{0};    ///< of one attempt; 0: none; then TERM, grace, KILL
+  std::chrono::milliseconds grace{2000};  ///< between TERM and KILL
+  int retries = 0;                        ///< further attempts after a failure
+  std::string name{};                     ///< for ps and in messages, at most 15 characters for ps
+  ThreadPolicy threads = ThreadPolicy::refuse;
+  bool inherit_stdin = false;      ///< false: stdin is /dev/null
+  bool leave_descendants = false;  ///< false: children that the function started die with it
+  CancelToken cancel{};
+};
+
+namespace detail {
+
+/// In the child: runs the function and writes its value.
+using CallBody = std::function<std::expected<void, Error>(ByteSink&)>;
+
+/// The bytes that a child has written, in memory shared with it; it is gone, so they stay as they
+/// are. Copies share them.
+class CallPayload {
+ public:
+  CallPayload() noexcept = default;
+  CallPayload(std::shared_ptr<const void> owner, std::span<const std::byte> bytes) noexcept
+      : owner_(std::move(owner)), bytes_(bytes) {}
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
+  [[nodiscard]] const std::shared_ptr<const void>& owner() const noexcept { return owner_; }
+
+ private:
+  std::shared_ptr<const void> owner_;
+  std::span<const std::byte> bytes_;
+};
+
+/// A call in flight.
+class PendingCall {
+ public:
+  static std::expected<PendingCall, Failure> start(const CallOptions& options,
+                                                   const CallBody& body);
+  PendingCall(PendingCall&&) noexcept;
+  PendingCall& operator=(PendingCall&&) noexcept;
+  ~PendingCall();
+
+  [[nodiscard]] int fd() const noexcept;
+  /// Until the end, or `limit`; false: not yet.
+  bool wait_for(std::chrono::nanoseconds limit);
+  void cancel();
+  /// What it ended with. Blocks: until it has.
+  Result<CallPayload> finish();
+
+ private:
+  struct State;
+  explicit PendingCall(std::unique_ptr<State> state) noexcept;
+  std::unique_ptr<State> state_;
+};
+
+/// start() and finish(), again as often as the options say.
+Result<CallPayload> run_call(const CallOptions& options, const CallBody& body);
+
+Failure undecodable(const std::string& name, Error error);
+
+template <class F, class... Args>
+using CallValue = std::decay_t<std::invoke_result_t<F, Args...>>;
+
+template <class R, class F, class Arguments>
+std::expected<void, Error> call_and_write(F& fn, Arguments& arguments, ByteSink& sink) {
+  if constexpr (std::is_void_v<R>) {
+    std::apply(fn, std::move(arguments));
+    return {};
+  } else {
+    const R value = std::apply(fn, std::move(arguments));
+    return write_payload<R>(value, sink);
+  }
+}
+
+template <class R>
+Result<R> value_of(const std::string& name, Result<CallPayload> payload) {
+  if (!payload) return std::unexpected(std::move(payload.error()));
+  if constexpr (std::is_void_v<R>) {
+    return {};
+  } else {
+    auto value = read_payload<R>(payload->bytes());
+    if (!value) return std::unexpected(undecodable(name, std::move(value.error())));
+    return std::move(*value);
+  }
+}
+
+template <class F>
+concept CallableNotOptions = !std::is_same_v<std::remove_cvref_t<F>, CallOptions>;
+
+}  // namespace detail
+
+/// Runs `fn(args...)` in a forked child and gives its value, or how it failed.
+///
+/// What a reference refers to is copied; an expected<T, E> that fn returns is a value like any
+/// other. A type that cannot travel does not compile.
+/// Causes: threw, exited (exit() instead of a return), signaled, timed_out, out_of_memory,
+///         cancelled, undecodable, lost, not_started (threads_running, too_many_processes, ...)
+/// Example: examples/call_function.cc
+template <class F, class... Args>
+  requires detail::CallableNotOptions<F>
+[[nodiscard]] Result<detail::CallValue<F, Args...>> call(const CallOptions& options, F&& fn,
+                                                         Args&&... args) {
+  using R = detail::CallValue<F, Args...>;
+  // References all: what is moved from is the child's copy.
+  const detail::CallBody body = [&](detail::ByteSink& sink) {
+    auto arguments = std::forward_as_tuple(std::forward<Args>(args)...);
+    return detail::call_and_write<R>(fn, arguments, sink);
+  };
+  return detail::value_of<R>(options.name, detail::run_call(options, body));
+}
+
+template <class F, class... Args>
+  requires detail::CallableNotOptions<F>
+[[nodiscard]] Result<detail::CallValue<F, Args...>> call(F&& fn, Args&&... args) {
+  return call(CallOptions{}, std::forward<F>(fn), std::forward<Args>(args)...);
+}
+
+/// The elements of a vector or string that a child has made, where it has put them: read in place,
+/// without a copy. Copies share the memory, which goes with the last of them.
+template <class T>
+class SharedArray {
+ public:
+  SharedArray() noexcept = default;
+  SharedArray(std::shared_ptr<const void> owner, std::span<const T> elements) noexcept
+      : owner_(std::move(owner)), elements_(elements) {}
+
+  [[nodiscard]] std::size_t size() const noexcept { return elements_.size(); }
+  [[nodiscard]] bool empty() const noexcept { return elements_.empty(); }
+  [[nodiscard]] const T* data() const noexcept { return elements_.data(); }
+  [[nodiscard]] const T& operator[](std::size_t at) const noexcept { return elements_[at]; }
+  [[nodiscard]] auto begin() const noexcept { return elements_.begin(); }
+  [[nodiscard]] auto end() const noexcept { return elements_.end(); }
+  [[nodiscard]] std::span<const T> span() const noexcept { return elements_; }
+
+ private:
+  std::shared_ptr<const void> owner_;
+  std::span<const T> elements_;
+};
+
+/// call() for a function that gives a vector or string of plain values, which may be of any size:
+/// what it gives is read where the child has put it.
+template <class F, class... Args>
+  requires detail::CallableNotOptions<F> && detail::RangeOf<detail::CallValue<F, Args...>>::kIsRaw
+[[nodiscard]] auto call_in_place(const CallOptions& options, F&& fn, Args&&... args)
+    -> Result<SharedArray<typename detail::RangeOf<detail::CallValue<F, Args...>>::Element>> {
+  using R = detail::CallValue<F, Args...>;
+  using Element = typename detail::RangeOf<R>::Element;
+  const detail::CallBody body = [&](detail::ByteSink& sink) {
+    auto arguments = std::forward_as_tuple(std::forward<Args>(args)...);
+    return detail::call_and_write<R>(fn, arguments, sink);
+  };
+  auto payload = detail::run_call(options, body);
+  if (!payload) return std::unexpected(std::move(payload.error()));
+  auto elements = detail::view_payload<Element>(payload->bytes());
+  if (!elements) {
+    return std::unexpected(detail::undecodable(options.name, std::move(elements.error())));
+  }
+  return SharedArray<Element>(payload->owner(), *elements);
+}
+
+template <class F, class... Args>
+  requires detail::CallableNotOptions<F> && detail::RangeOf<detail::CallValue<F, Args...>>::kIsRaw
+[[nodiscard]] auto call_in_place(F&& fn, Args&&... args) {
+  return call_in_place(CallOptions{}, std::forward<F>(fn), std::forward<Args>(args)...);
+}
+
+}  // namespace tine

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// Memory that a process shares with the children it forks: no name, no descriptor, no file system.
+///
+/// Address space is reserved for as much as might ever be needed; pages come as they are touched.
+/// That costs the same for 1 GiB as for 1 KiB, and a child can write more than its parent knew of
+/// at the fork. Owner: whoever holds it last in a process unmaps it there.
+/// Source: mmap(2), MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE; madvise(2), MADV_POPULATE_WRITE
+
+#include <cstddef>
+#include <expected>
+#include <span>
+#include <utility>
+
+#include "tine/error.h"
+
+namespace tine::os {
+
+class SharedRegion {
+ public:
+  SharedRegion() noexcept = default;
+  /// At most `most` bytes; less, where a limit on address space does not allow that.
+  /// Errors: out_of_memory: not even `least` can be had.
+  [[nodiscard]] static std::expected<SharedRegion, Error> reserve(std::size_t most,
+                                                                  std::size_t least);
+  SharedRegion(SharedRegion&& other) noexcept
+      : at_(std::exchange(other.at_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  SharedRegion& operator=(SharedRegion&& other) noexcept {
+    std::swap(at_, other.at_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+  ~SharedRegion();
+
+  [[nodiscard]] std::byte* data() const noexcept { return at_; }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  [[nodiscard]] explicit operator bool() const noexcept { return at_ != nullptr; }
+
+  /// Gets the pages of a part before they are written, so that a lack of memory is an errno (0:
+  /// done) and not a SIGBUS. Where the kernel cannot (before 5.14) nothing is done.
+  [[nodiscard]] int populate(std::size_t offset, std::size_t size) const noexcept;
+
+ private:
+  SharedRegion(std::byte* at, std::size_t size) noexcept : at_(at), size_(size) {}
+  std::byte* at_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+}  // namespace tine::os

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT
+#include "tine/call.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "child/child_state.h"
+#include "os/pidfd.h"
+#include "work/call_channel.h"
+#include "work/child_errors.h"
+
+namespace tine {
+
+using Clock = std::chrono::steady_clock;
+using work::CallChannel;
+using work::CallStage;
+using work::ChildErrors;
+
+namespace {
+
+std::string subject_of(const std::string& name) { return name.empty() ? "a function" : name; }
+
+Failure not_started(const std::string& name, Error error) {
+  Failure failure;
+  failure.cause = Cause::not_started;
+  failure.subject = subject_of(name);
+  failure.error = std::move(error);
+  return failure;
+}
+
+/// Why a wait of ours ended the child.
+enum class Ending : unsigned char { none, timed_out, cancelled };
+
+}  // namespace
+
+struct detail::PendingCall::State {
+  CallOptions options;
+  CallChannel channel;
+  ChildErrors errors;
+  Child child{};
+  os::Deadline deadline{};
+  Ending ending = Ending::none;
+  std::optional<std::expected<Finished, Error>> finished{};
+
+  /// Waits for at most `limit`. What the child says meanwhile is passed on in steps.
+  bool wait(os::Deadline limit) {
+    constexpr auto kStep = std::chrono::milliseconds(100);
+    while (!finished) {
+      os::Deadline until = Clock::now() + kStep;
+      for (const auto& other : {limit, deadline}) {
+        if (other && *other < *until) until = other;
+      }
+      const auto seen = os::poll_pidfd(child.fd(), options.cancel.fd(), until);
+      errors.pass_on();
+      if (seen == os::PidfdWait::ended) {
+        reap();
+      } else if (seen == os::PidfdWait::other_readable) {
+        end(Ending::cancelled, options.grace);
+      } else if (deadline && Clock::now() >= *deadline) {
+        end(Ending::timed_out, options.grace);
+      } else if (limit && Clock::now() >= *limit) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  void reap() {
+    finished = child.wait();
+    if (child.timed_out()) ending = Ending::timed_out;
+    const bool in_order = *finished && (*finished)->status.success();
+    if (in_order && !options.leave_descendants) channel.allow_reuse();
+    errors.pass_on();
+  }
+
+  void end(Ending why, std::chrono::milliseconds grace) {
+    if (finished) return;
+    ending = why;
+    finished = child.terminate(grace);
+    errors.pass_on();
+  }
+
+  Failure failure(Cause cause) const {
+    Failure made;
+    made.cause = cause;
+    made.subject = subject_of(options.name);
+    made.stderr_tail = errors.tail();
+    if (*finished) {
+      made.status = (*finished)->status;
+      made.usage = (*finished)->usage;
+      made.elapsed = (*finished)->usage.wall;
+    } else {
+      made.error = finished->error();
+    }
+    return made;
+  }
+
+  Failure of_exception() const {
+    auto record = read_payload<work::ExceptionRecord>(channel.payload());
+    Failure made = failure(record ? Cause::threw : Cause::undecodable);
+    if (record) {
+      made.type = std::move(record->type);
+      made.message = std::move(record->message);
+      made.causes = std::move(record->causes);
+    } else {
+      made.error = std::move(record.error());
+    }
+    return made;
+  }
+
+  /// It said nothing: its end has to speak for it.
+  Failure of_silence() const {
+    if (ending == Ending::timed_out) return failure(Cause::timed_out);
+    if (ending == Ending::cancelled) return failure(Cause::cancelled);
+    if (!*finished) return failure(Cause::lost);
+    if ((*finished)->status.signal()) return failure(Cause::signaled);
+    Failure made = failure(Cause::exited);
+    if ((*finished)->status.success()) made.message = "it ended by exit instead of returning";
+    return made;
+  }
+
+  Result<CallPayload> result() const {
+    switch (channel.stage()) {
+      // Complete, whatever happened to the child since.
+      case CallStage::value: return CallPayload(channel.owner(), channel.payload());
+      case CallStage::threw: return std::unexpected(of_exception());
+      case CallStage::out_of_memory: return std::unexpected(failure(Cause::out_of_memory));
+      case CallStage::unencodable: {
+        Failure made = failure(Cause::undecodable);
+        made.message = read_payload<std::string>(channel.payload()).value_or("");
+        return std::unexpected(std::move(made));
+      }
+      case CallStage::running: break;
+    }
+    return std::unexpected(of_silence());
+  }
+};
+
+detail::PendingCall::PendingCall(std::unique_ptr<State> state) noexcept
+    : state_(std::move(state)) {}
+detail::PendingCall::PendingCall(PendingCall&&) noexcept = default;
+detail::PendingCall& detail::PendingCall::operator=(PendingCall&&) noexcept = default;
+detail::PendingCall::~PendingCall() {
+  if (state_) state_->end(Ending::cancelled, std::chrono::milliseconds(0));
+}
+
+std::expected<detail::PendingCall, Failure> detail::PendingCall::start(const CallOptions& options,
+                                                                       const CallBody& body) {
+  auto channel = CallChannel::create();
+  if (!channel) return std::unexpected(not_started(options.name, channel.error()));
+  auto errors = ChildErrors::create();
+  if (!errors) return std::unexpected(not_started(options.name, errors.error()));
+  const LaunchOptions how{.timeout = options.timeout,
+                          .grace = options.grace,
+                          .name = options.name,
+                          .threads = options.threads,
+                          .inherit_stdin = options.inherit_stdin,
+                          .leave_descendants = options.leave_descendants};
+  auto child = launch_body(how, [&] {
+    errors->become_stderr();
+    return channel->run(body);
+  });
+  if (!child) return std::unexpected(not_started(options.name, child.error()));
+  auto state = std::make_unique<State>(options, std::move(*channel), std::move(*errors));
+  state->child = std::move(*child);
+  if (options.timeout.count() > 0) state->deadline = os::deadline_after(options.timeout);
+  return PendingCall(std::move(state));
+}
+
+int detail::PendingCall::fd() const noexcept { return state_->child.fd(); }
+
+bool detail::PendingCall::wait_for(std::chrono::nanoseconds limit) {
+  return state_->wait(os::deadline_after(limit));
+}
+
+void detail::PendingCall::cancel() { state_->end(Ending::cancelled, std::chrono::milliseconds(0)); }
+
+Result<detail::CallPayload> detail::PendingCall::finish() {
+  state_->wait({});
+  return state_->result();
+}
+
+Result<detail::CallPayload> detail::run_call(const CallOptions& options, const CallBody& body) {
+  for (int attempt = 1;; ++attempt) {
+    auto pending = PendingCall::start(options, body);
+    auto result =
+        pending ? pending->finish() : Result<CallPayload>(std::unexpected(pending.error()));
+    if (result) return result;
+    result.error().attempts = attempt;
+    const Cause cause = result.error().cause;
+    if (attempt > options.retries || cause == Cause::cancelled || cause == Cause::not_started) {
+      return result;
+    }
+  }
+}
+
+Failure detail::undecodable(const std::string& name, Error error) {
+  Failure failure;
+  failure.cause = Cause::undecodable;
+  failure.subject = subject_of(name);
+  failure.error = std::move(error);
+  return failure;
+}
+
+}  // namespace tine

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// The memory through which a function child tells how it went.
+///
+/// One region, made before the fork: first a word and a length, then the payload: the value, or a
+/// record of the exception. The child writes the payload first and the word last, so a word that is
+/// set vouches for a payload that is complete, whatever happens to the child afterwards. The parent
+/// looks at it when the child is gone, and trusts no number in it.
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <span>
+
+#include "os/shared_region.h"
+#include "tine/call.h"
+#include "tine/error.h"
+
+namespace tine::work {
+
+/// How far the child has come.
+enum class CallStage : std::uint32_t {
+  running,       ///< and nothing else, if it ends like this
+  value,         ///< the payload is the value
+  threw,         ///< the payload is an ExceptionRecord
+  unencodable,   ///< the payload is an Error's text: the value could not be written
+  out_of_memory  ///< bad_alloc left the function
+};
+
+/// What travels of an exception; of each nested one as well, outermost first.
+struct ExceptionRecord {
+  std::string type;
+  std::string message;
+  std::vector<Thrown> causes;
+};
+
+class CallChannel {
+ public:
+  /// Errors: out_of_memory.
+  static std::expected<CallChannel, Error> create();
+
+  /// In the child: runs `body` and says how it went. Gives the exit code.
+  int run(const detail::CallBody& body) const noexcept;
+
+  /// In the parent, when the child is gone.
+  [[nodiscard]] CallStage stage() const noexcept;
+  [[nodiscard]] std::span<const std::byte> payload() const noexcept;
+  /// The region, for whoever reads the payload in place.
+  [[nodiscard]] std::shared_ptr<const void> owner() const noexcept { return region_; }
+  /// The child is gone, with all that it started: the next call may have the memory once nobody
+  /// reads the payload any more, if no more than its first page was used. Making a mapping and
+  /// undoing it costs 20 us.
+  void allow_reuse() noexcept;
+
+ private:
+  struct Region;
+  struct Head {
+    std::atomic<CallStage> stage{CallStage::running};
+    std::atomic<std::uint64_t> size{0};
+  };
+  static_assert(std::atomic<CallStage>::is_always_lock_free);
+  /// As well aligned as a payload's elements may want to be.
+  static constexpr std::size_t kPayloadOffset = 64;
+  static constexpr std::size_t kFirstPage = 4096;
+  class Sink;
+
+  [[nodiscard]] Head& head() const noexcept;
+  void conclude(CallStage stage, const Sink& sink) const noexcept;
+  void run_body(const detail::CallBody& body) const;
+  void tell_exception(const std::exception& exception) const noexcept;
+  void tell_unknown_exception() const noexcept;
+
+  std::shared_ptr<Region> region_;
+};
+
+}  // namespace tine::work

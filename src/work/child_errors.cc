@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+#include "work/child_errors.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "os/io.h"
+#include "os/own_fds.h"
+#include "os/pidfd.h"
+#include "os/system_error.h"
+
+namespace tine::work {
+
+namespace {
+
+constexpr off_t kMost = off_t{16} << 20;
+constexpr off_t kTail = 4096;
+
+}  // namespace
+
+std::expected<ChildErrors, Error> ChildErrors::create() {
+  ChildErrors errors;
+  errors.file_ =
+      os::above_stdio(Fd{::memfd_create("tine-stderr", MFD_CLOEXEC | MFD_ALLOW_SEALING)});
+  if (!errors.file_ || ::ftruncate(errors.file_.get(), kMost) != 0) {
+    return os::failed(Stage::open, errno, "a memory file for the stderr of a child");
+  }
+  // Without the seal a child may write more than is kept; it is read in bounded pieces anyway.
+  [[maybe_unused]] const int sealed =
+      ::fcntl(errors.file_.get(), F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK);
+  return errors;
+}
+
+void ChildErrors::become_stderr() const noexcept { ::dup2(file_.get(), STDERR_FILENO); }
+
+off_t ChildErrors::written() const noexcept {
+  return std::clamp<off_t>(::lseek(file_.get(), 0, SEEK_CUR), 0, kMost);
+}
+
+void ChildErrors::pass_on() noexcept {
+  const off_t until = written();
+  char block[16384];
+  while (passed_on_ < until) {
+    const auto wanted = std::min<off_t>(until - passed_on_, sizeof block);
+    const ssize_t got = ::pread(file_.get(), block, static_cast<std::size_t>(wanted), passed_on_);
+    if (got <= 0) break;
+    passed_on_ += got;
+    [[maybe_unused]] const int refused =
+        os::write_all(STDERR_FILENO, {block, static_cast<std::size_t>(got)});
+  }
+  passed_on_ = std::max(passed_on_, until);
+}
+
+std::string ChildErrors::tail() const {
+  const off_t until = written();
+  const off_t from = std::max<off_t>(0, until - kTail);
+  std::string text(static_cast<std::size_t>(until - from), '\0');
+  const ssize_t got = ::pread(file_.get(), text.data(), text.size(), from);
+  text.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+  return text;
+}
+
+}  // namespace tine::work

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// What a function child writes to stderr: kept, passed on, and its end shown in a Failure.
+///
+/// A memory file and not a pipe: the child is never held up because nobody reads. Writing ends at
+/// 16 MiB (EPERM). Its offset, which child and parent share, tells how much there is.
+/// Source: memfd_create(2); fcntl(2), F_SEAL_GROW
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <expected>
+#include <string>
+
+#include "tine/error.h"
+#include "tine/fd.h"
+
+namespace tine::work {
+
+class ChildErrors {
+ public:
+  /// Errors: too_many_files, out_of_memory.
+  static std::expected<ChildErrors, Error> create();
+
+  /// In the child: becomes stderr.
+  void become_stderr() const noexcept;
+  /// In the parent: writes what is new to our own stderr. What that does not take is dropped.
+  void pass_on() noexcept;
+  /// The last of it.
+  [[nodiscard]] std::string tail() const;
+
+ private:
+  [[nodiscard]] off_t written() const noexcept;
+
+  Fd file_;
+  off_t passed_on_ = 0;
+};
+
+}  // namespace tine::work
