@@ -71,6 +71,7 @@ std::uintptr_t program_counter(const ucontext_t& context) noexcept {
 /// pointer is wrong.
 void return_to_caller(ucontext_t& context) noexcept {
   auto& registers = context.uc_mcontext.gregs;
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): what a register holds is a number
   registers[REG_RIP] = *reinterpret_cast<const greg_t*>(registers[REG_RSP]) - 1;
   registers[REG_RSP] += 8;
 }

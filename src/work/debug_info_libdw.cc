@@ -134,7 +134,7 @@ std::string qualified_name(Dwarf_Die& function) {
     if (is_type && outer.empty()) {
       name = name == "operator()" ? "<lambda>" : name;
     } else if (is_type || tag == DW_TAG_namespace) {
-      name = (outer.empty() ? "(anonymous namespace)" : outer) + "::" + name;
+      name.insert(0, (outer.empty() ? "(anonymous namespace)" : outer) + "::");
     }
   }
   return name;

@@ -43,7 +43,7 @@ std::string demangled(const std::string& symbol) {
 std::string relative_to_here(const std::string& file) {
   std::error_code error;
   const fs::path here = fs::current_path(error);
-  const std::string path = fs::path(file).lexically_normal().string();
+  std::string path = fs::path(file).lexically_normal().string();
   if (error || here.native().size() < 2) return path;
   const std::string below = here.native() + "/";
   return path.starts_with(below) ? path.substr(below.size()) : path;
