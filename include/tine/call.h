@@ -9,10 +9,11 @@
 ///     out...
 ///
 /// Whatever the function does, this process gets a value or a Failure that says what happened: an
-/// exception with its type and text, a crash with its signal, exit() instead of a return, too much
-/// time. The function sees this process's memory as it is now, so it may capture and use anything;
-/// what it changes there is the child's own. Its value travels back through shared memory as
-/// codec.h says. What it writes to stderr comes out of ours, and its last 4 KiB stand in a Failure.
+/// exception with its type and text, a crash with its signal and backtrace, exit() instead of a
+/// return, too much time with the place where the child was stuck. The function sees this process's
+/// memory as it is now, so it may capture and use anything; what it changes there is the child's
+/// own. Its value travels back through shared memory as codec.h says. What it writes to stderr
+/// comes out of ours, and its last 4 KiB stand in a Failure.
 ///
 /// Fork safety is that of launch.h, which makes the child: with several threads it is refused.
 /// Threads: call() may not be used beside other threads unless allowed. Blocks: until the end.
@@ -48,6 +49,7 @@ struct CallOptions {
   ThreadPolicy threads = ThreadPolicy::refuse;
   bool inherit_stdin = false;      ///< false: stdin is /dev/null
   bool leave_descendants = false;  ///< false: children that the function started die with it
+  bool core_dump = false;          ///< whether a crash may leave a core file
   CancelToken cancel{};
 };
 

@@ -8,6 +8,7 @@
 #include "os/pidfd.h"
 #include "work/call_channel.h"
 #include "work/child_errors.h"
+#include "work/symbolise.h"
 
 namespace tine {
 
@@ -40,6 +41,8 @@ struct detail::PendingCall::State {
   Child child{};
   os::Deadline deadline{};
   Ending ending = Ending::none;
+  std::string where{};      ///< the backtrace of a child whose time was up
+  std::string no_answer{};  ///< what stands in its place
   std::optional<std::expected<Finished, Error>> finished{};
 
   /// Waits for at most `limit`. What the child says meanwhile is passed on in steps.
@@ -76,8 +79,22 @@ struct detail::PendingCall::State {
   void end(Ending why, std::chrono::milliseconds grace) {
     if (finished) return;
     ending = why;
+    if (why == Ending::timed_out) {
+      // Or the guardian would end it while we ask. Where it was faster we learn nothing.
+      [[maybe_unused]] const bool first = ChildAccess::state(child).seat.claim_timeout();
+      ask_where_it_is();
+    }
     finished = child.terminate(grace);
     errors.pass_on();
+  }
+
+  /// Before it is signalled: where it was stuck, or why it does not tell.
+  void ask_where_it_is() {
+    if (const auto place = work::ask_where(child.fd(), channel.report())) {
+      where = work::backtrace_text(place->addresses());
+    } else {
+      no_answer = work::no_answer_text(child.pid());
+    }
   }
 
   Failure failure(Cause cause) const {
@@ -110,10 +127,21 @@ struct detail::PendingCall::State {
 
   /// It said nothing: its end has to speak for it.
   Failure of_silence() const {
-    if (ending == Ending::timed_out) return failure(Cause::timed_out);
+    if (ending == Ending::timed_out) {
+      Failure made = failure(Cause::timed_out);
+      made.backtrace = where;
+      made.message = no_answer;
+      return made;
+    }
     if (ending == Ending::cancelled) return failure(Cause::cancelled);
     if (!*finished) return failure(Cause::lost);
-    if ((*finished)->status.signal()) return failure(Cause::signaled);
+    if ((*finished)->status.signal()) {
+      Failure made = failure(Cause::signaled);
+      if (const auto crash = work::read_crash(channel.report())) {
+        made.backtrace = work::backtrace_text(crash->addresses());
+      }
+      return made;
+    }
     Failure made = failure(Cause::exited);
     if ((*finished)->status.success()) made.message = "it ended by exit instead of returning";
     return made;
@@ -156,7 +184,10 @@ std::expected<detail::PendingCall, Failure> detail::PendingCall::start(const Cal
                           .threads = options.threads,
                           .inherit_stdin = options.inherit_stdin,
                           .leave_descendants = options.leave_descendants};
+  work::prepare_crash_reports();
+  const auto core = options.core_dump ? work::CoreDump::yes : work::CoreDump::no;
   auto child = launch_body(how, [&] {
+    work::install_crash_handlers(channel->report(), core);
     errors->become_stderr();
     return channel->run(body);
   });

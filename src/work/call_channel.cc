@@ -137,6 +137,7 @@ std::expected<CallChannel, Error> CallChannel::create() {
   CallChannel channel;
   channel.region_ = std::make_shared<Region>(std::move(memory));
   new (channel.region_->memory.data()) Head;
+  new (channel.region_->memory.data() + kReportOffset) CrashReport{};
   return channel;
 }
 
@@ -198,6 +199,11 @@ int CallChannel::run(const detail::CallBody& body) const noexcept {
     tell_unknown_exception();
   }
   return 1;
+}
+
+CrashReport& CallChannel::report() const noexcept {
+  std::byte* const at = region_->memory.data() + kReportOffset;
+  return *std::launder(reinterpret_cast<CrashReport*>(at));
 }
 
 CallStage CallChannel::stage() const noexcept {

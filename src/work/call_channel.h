@@ -3,10 +3,10 @@
 
 /// The memory through which a function child tells how it went.
 ///
-/// One region, made before the fork: first a word and a length, then the payload: the value, or a
-/// record of the exception. The child writes the payload first and the word last, so a word that is
-/// set vouches for a payload that is complete, whatever happens to the child afterwards. The parent
-/// looks at it when the child is gone, and trusts no number in it.
+/// One region, made before the fork: first a word and a length, then the report of a crash, then
+/// the payload: the value, or a record of the exception. The child writes the payload first and the
+/// word last, so a word that is set vouches for a payload that is complete, whatever happens to the
+/// child afterwards. The parent looks at it when the child is gone, and trusts no number in it.
 
 #include <atomic>
 #include <cstddef>
@@ -18,6 +18,7 @@
 #include "os/shared_region.h"
 #include "tine/call.h"
 #include "tine/error.h"
+#include "work/crash_report.h"
 
 namespace tine::work {
 
@@ -45,6 +46,9 @@ class CallChannel {
   /// In the child: runs `body` and says how it went. Gives the exit code.
   int run(const detail::CallBody& body) const noexcept;
 
+  /// Where the child tells where it is.
+  [[nodiscard]] CrashReport& report() const noexcept;
+
   /// In the parent, when the child is gone.
   [[nodiscard]] CallStage stage() const noexcept;
   [[nodiscard]] std::span<const std::byte> payload() const noexcept;
@@ -63,7 +67,9 @@ class CallChannel {
   };
   static_assert(std::atomic<CallStage>::is_always_lock_free);
   /// As well aligned as a payload's elements may want to be.
-  static constexpr std::size_t kPayloadOffset = 64;
+  static constexpr std::size_t kReportOffset = 64;
+  static constexpr std::size_t kPayloadOffset = 704;
+  static_assert(kReportOffset + sizeof(CrashReport) <= kPayloadOffset && kPayloadOffset % 64 == 0);
   static constexpr std::size_t kFirstPage = 4096;
   class Sink;
 

@@ -71,11 +71,13 @@ std::uint64_t changes_of_modules() {
 /// standard library. An inlined function often has no symbol, but a file. A wrapper without a file
 /// stays: where there is no debug information, the user's function may be inlined in it.
 bool is_between(const Frame& frame) {
-  if (starts_with_any(frame.symbol, {"_ZN4tine5child", "_ZN4tine4work"})) return true;
+  if (starts_with_any(frame.symbol, {"_ZN4tine5child", "_ZN4tine4work", "_ZNK4tine4work"})) {
+    return true;
+  }
   if (frame.file.empty()) return false;
   return starts_with_any(frame.symbol,
-                         {"_ZN4tine6detail", "_ZN4tine4call", "_ZZN4tine4call", "_ZN4tine6launch",
-                          "_ZZN4tine6launch", "_ZNKSt", "_ZNSt", "_ZSt"}) ||
+                         {"_ZN4tine6detail", "_ZZN4tine6detail", "_ZN4tine4call", "_ZZN4tine4call",
+                          "_ZN4tine6launch", "_ZZN4tine6launch", "_ZNKSt", "_ZNSt", "_ZSt"}) ||
          frame.file.contains("/c++/") || frame.file.ends_with("include/tine/call.h") ||
          frame.file.ends_with("include/tine/launch.h");
 }

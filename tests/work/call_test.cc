@@ -207,6 +207,35 @@ TEST_F(CallTest, StoppedChildMeetsItsTimeout) {
   const auto failed = call({.timeout = 50ms, .grace = 20ms}, [] { ::raise(SIGSTOP); });
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().cause, Cause::timed_out);
+  EXPECT_NE(failed.error().message.find("it is stopped"), std::string::npos)
+      << failed.error().message;
+}
+
+struct CallNoAsanTest : test::CleanProcessTest {};
+
+[[gnu::noinline]] void break_here(volatile int* nowhere) { *nowhere = 1; }
+
+[[gnu::noinline]] void wait_here() {
+  for (;;) ::pause();
+}
+
+TEST_F(CallNoAsanTest, CrashTellsWhereItHappened) {
+  const auto failed = call([] { break_here(nullptr); });
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().cause, Cause::signaled);
+  EXPECT_EQ(failed.error().status->signal(), SIGSEGV);
+  EXPECT_NE(failed.error().backtrace.find("break_here"), std::string::npos)
+      << failed.error().backtrace;
+  EXPECT_EQ(failed.error().backtrace.find("tine::work"), std::string::npos)
+      << failed.error().backtrace;
+}
+
+TEST_F(CallNoAsanTest, TimeoutTellsWhereItWasStuck) {
+  const auto failed = call({.timeout = 100ms}, [] { wait_here(); });
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().cause, Cause::timed_out);
+  EXPECT_NE(failed.error().backtrace.find("wait_here"), std::string::npos)
+      << failed.error().backtrace << failed.error().message;
 }
 
 TEST_F(CallTest, GrandchildrenDieWithTheCall) {
