@@ -60,6 +60,23 @@ def spawn_row(tools, mebibytes):
     )
 
 
+def call_row(tools, mebibytes):
+    names = {
+        "fork": "fork + _exit + waitpid",
+        "launch": "tine, launch + wait",
+        "call": "tine, call",
+    }
+    few = tools.jobs(200) if mebibytes < 100 else 10  # page tables are copied
+    options = ["--rounds", "0", "--memory", str(mebibytes), "--count", str(few)]
+    return Row(
+        name=f"call-{mebibytes}",
+        title=f"an empty function in a child and its value, parent with {mebibytes:,} MiB",
+        sources=present(tools.server(names, "tine_call", *options)),
+        reference=names["fork"],
+        limits=[Limit(names["call"], names["fork"], at_most=1.25)],
+    )
+
+
 def run_row(tools, name, program, title):
     jobs = tools.jobs(5000)
     few = max(jobs // 5, 500)  # for those to whom 5,000 would be long
@@ -268,6 +285,8 @@ def pipe_bulk_row(tools):
 ROWS = {
     "spawn-10": lambda tools: spawn_row(tools, 10),
     "spawn-1024": lambda tools: spawn_row(tools, 1024),
+    "call-10": lambda tools: call_row(tools, 10),
+    "call-1024": lambda tools: call_row(tools, 1024),
     "run-tiny": lambda tools: run_row(
         tools, "run-tiny", tools.find("tiny"), "a tiny static program"
     ),

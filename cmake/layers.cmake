@@ -27,6 +27,8 @@ function(tine_layer name)
   set_target_properties(tine_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
   target_include_directories(tine_${name} PUBLIC "${tree}" "${PROJECT_SOURCE_DIR}/include")
   target_link_libraries(tine_${name} PRIVATE tine_flags)
+  # What a child calls for the first time would be looked up by the dynamic linker in every child.
+  target_compile_options(tine_${name} PRIVATE -fno-plt)
   foreach(below IN LISTS ARGN)
     target_link_libraries(tine_${name} PUBLIC tine_${below})
   endforeach()

@@ -8,6 +8,7 @@
 #include <linux/futex.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -16,6 +17,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <ext/stdio_sync_filebuf.h>
 #include <iostream>
 #include <typeinfo>
 
@@ -97,20 +99,27 @@ bool single_threaded() noexcept {
   return true;
 }
 
+/// Whether it has no buffer of its own, but writes to a FILE at once.
+bool shares_stdio(const std::ostream& stream) noexcept {
+  return dynamic_cast<__gnu_cxx::stdio_sync_filebuf<char>*>(stream.rdbuf()) != nullptr;
+}
+
 /// What stands in buffers now would be written by both sides. Never fflush(NULL): it waits for a
-/// thread that is reading stdin.
+/// thread that is reading stdin. Where nothing stands there nothing is touched: in a child each
+/// page of libc that is written is copied first.
 void flush_standard_streams() noexcept {
+  try {
+    for (std::ostream* stream : {&std::cout, &std::clog}) {
+      if (!shares_stdio(*stream)) stream->flush();
+    }
+  } catch (...) {
+    // An exception mask of the host's on a stream that is full: its own writes will tell it. What
+    // was left of it is for the child to write, or not.
+  }
   for (FILE* file : {stdout, stderr}) {
-    if (::ftrylockfile(file) != 0) continue;
+    if (::__fpending(file) == 0 || ::ftrylockfile(file) != 0) continue;
     ::fflush_unlocked(file);
     ::funlockfile(file);
-  }
-  try {
-    std::cout.flush();
-    std::clog.flush();
-  } catch (...) {
-    // An exception mask of the host's on a stream that is full: its own writes will tell it.
-    return;
   }
 }
 
