@@ -6,7 +6,8 @@
 find_path(TINE_MSGPACK_INCLUDE_DIR msgpack/pack.hpp
           HINTS "${PROJECT_SOURCE_DIR}/build/headers/usr/include")
 if(NOT TINE_MSGPACK_INCLUDE_DIR)
-  message(FATAL_ERROR "msgpack-cxx was not found: install libmsgpack-cxx-dev, or use ./dev")
+  message(FATAL_ERROR "msgpack-cxx was not found: run ./dev build once, which fetches its headers"
+          " (libmsgpack-cxx-dev brings a Boost with it that tine has no use for)")
 endif()
 
 function(tine_use_msgpack target)

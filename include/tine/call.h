@@ -5,8 +5,7 @@
 ///
 ///     tine::Result<double> area = tine::call([&] { return integrate(grid); });
 ///     tine::Result<Image> image = tine::call({.timeout = 5s}, decode_image, path);
-///     if (!image) std::cerr << image.error().to_string() << '\n';   // threw, crashed, timed
-///     out...
+///     if (!image) std::cerr << image.error().to_string() << '\n';   // threw, crashed, ...
 ///
 /// Whatever the function does, this process gets a value or a Failure that says what happened: an
 /// exception with its type and text, a crash with its signal and backtrace, exit() instead of a
@@ -137,7 +136,7 @@ concept CallableNotOptions = !std::is_same_v<std::remove_cvref_t<F>, CallOptions
 /// other. A type that cannot travel does not compile.
 /// Causes: threw, exited (exit() instead of a return), signaled, timed_out, out_of_memory,
 ///         cancelled, undecodable, lost, not_started (threads_running, too_many_processes, ...)
-/// Example: examples/call_function.cc
+/// Example: examples/guide_call.cc
 template <class F, class... Args>
   requires detail::CallableNotOptions<F>
 [[nodiscard]] Result<detail::CallValue<F, Args...>> call(const CallOptions& options, F&& fn,

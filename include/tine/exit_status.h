@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#if __cplusplus < 202100L
+#error "tine needs C++23: compile with -std=c++23"
+#endif
+
 /// How a process ended: a code it chose, or a signal that killed it.
 ///
 /// There is no conversion to int: 3 the exit code and 3 the signal are different values here, and

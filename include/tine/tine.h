@@ -5,13 +5,12 @@
 ///
 /// The tour:
 ///
-///     // A program, without a shell. A non-zero exit is a Failure with the program's own words.
+///     // A program, without a shell; a non-zero exit is a Failure.
 ///     auto head = tine::read({"git", "rev-parse", "HEAD"});
 ///     if (!head) std::cerr << head.error().to_string() << '\n';
 ///
 ///     // Where it runs, with what, for how long; what it wrote, what it used.
-///     auto out = tine::Command{"sim", "a.cfg"}.dir("/data").env("SEED",
-///     "7").timeout(30s).capture();
+///     auto out = tine::Command{"sim", "a.cfg"}.dir("/data").env("SEED", "7").capture();
 ///
 ///     // Lines as they arrive, in bounded memory.
 ///     tine::Command{"journalctl", "-f"}.each_line([](tine::Piece line) { return handle(line); });

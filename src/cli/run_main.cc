@@ -84,7 +84,7 @@ int run_main(const std::string& name, bool drop_in, bool stdout_closed,
   }
   if (command_line->options.action != Action::run) return act(command_line->options);
   if (command_line->stdin_by_default && ::isatty(STDIN_FILENO) == 1) {
-    std::fputs(fmt::format("{}: {}\n", name, terminal_hint()).c_str(), stderr);
+    std::fputs(fmt::format("{}\n", terminal_hint()).c_str(), stderr);
   }
   std::string& tmpdir = command_line->options.temporary_directory;
   if (tmpdir.empty()) tmpdir = os::temporary_directory();

@@ -73,6 +73,12 @@ std::string last_line(const std::string& text) {
   return text.substr(begin == std::string::npos ? 0 : begin + 1, end - begin);
 }
 
+/// `#0 parse(char const*) at x.cc:12` without its number.
+std::string innermost_frame(const std::string& backtrace) {
+  const std::string frame = first_line(backtrace);
+  return frame.starts_with("#0 ") ? frame.substr(3) : std::string{};
+}
+
 }  // namespace
 
 std::string Error::to_string() const {
@@ -107,7 +113,9 @@ std::string Failure::to_string() const {
   text += by_itself && status ? status->to_string() : std::string(tine::to_string(cause));
   if (elapsed.count() > 0) text += " after " + os::duration_text(elapsed);
   if (attempts > 1) text += " (attempt " + std::to_string(attempts) + ")";
-  if (!message.empty()) text += ": " + (type.empty() ? message : type + ": " + first_line(message));
+  if (!type.empty()) text += ": " + type;
+  if (!message.empty()) text += ": " + (type.empty() ? message : first_line(message));
+  if (const auto place = innermost_frame(backtrace); !place.empty()) text += " in " + place;
   if (error) text += ": " + error->to_string();
   if (const auto said = last_line(stderr_tail); !said.empty()) text += ": " + said;
   return text;

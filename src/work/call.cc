@@ -143,7 +143,7 @@ struct detail::PendingCall::State {
       return made;
     }
     Failure made = failure(Cause::exited);
-    if ((*finished)->status.success()) made.message = "it ended by exit instead of returning";
+    made.message = "it ended by exit instead of returning";
     return made;
   }
 

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <new>
 #include <string>
+#include <string_view>
 #include <typeinfo>
 #include <utility>
 #include <vector>
@@ -24,6 +25,11 @@ std::string demangled(const char* name) {
   char* text = abi::__cxa_demangle(name, nullptr, nullptr, &status);
   std::string result = text != nullptr ? text : name;
   std::free(text);  // NOLINT: __cxa_demangle allocates with malloc
+  // What std::throw_with_nested throws is a class of its own, around the one that was meant.
+  constexpr std::string_view kWrapper = "std::_Nested_exception<";
+  if (result.starts_with(kWrapper) && result.ends_with('>')) {
+    result = result.substr(kWrapper.size(), result.size() - kWrapper.size() - 1);
+  }
   return result;
 }
 

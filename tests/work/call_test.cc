@@ -120,7 +120,7 @@ TEST_F(CallTest, ExceptionsComeBackWithTypeTextAndCauses) {
   ASSERT_FALSE(failed);
   const Failure& failure = failed.error();
   EXPECT_EQ(failure.cause, Cause::threw);
-  EXPECT_NE(failure.type.find("std::runtime_error"), std::string::npos);
+  EXPECT_EQ(failure.type, "std::runtime_error");
   EXPECT_EQ(failure.message, "the table");
   ASSERT_EQ(failure.causes.size(), 1u);
   EXPECT_EQ(failure.causes[0].type, "std::out_of_range");
@@ -155,6 +155,7 @@ TEST_F(CallTest, ThrownThingsThatAreNoExceptionsHaveTheirType) {
   const auto failed = call([] { throw 42; });
   EXPECT_EQ(failed.error().cause, Cause::threw);
   EXPECT_EQ(failed.error().type, "int");
+  EXPECT_TRUE(failed.error().to_string().ends_with(": int")) << failed.error().to_string();
 }
 
 TEST_F(CallTest, EveryWayToEndIsItsOwnFailure) {
@@ -226,6 +227,8 @@ TEST_F(CallNoAsanTest, CrashTellsWhereItHappened) {
   EXPECT_EQ(failed.error().status->signal(), SIGSEGV);
   EXPECT_NE(failed.error().backtrace.find("break_here"), std::string::npos)
       << failed.error().backtrace;
+  EXPECT_NE(failed.error().to_string().find(" in "), std::string::npos)
+      << failed.error().to_string();
   EXPECT_EQ(failed.error().backtrace.find("tine::work"), std::string::npos)
       << failed.error().backtrace;
 }
