@@ -28,7 +28,7 @@ class DebugInfo {
   void add_frames(std::uintptr_t address, std::vector<Frame>& frames);
 
  private:
-  void* session_ = nullptr;
+  [[maybe_unused]] void* session_ = nullptr;  // of libdw, where that is there
 };
 
 }  // namespace tine::work
