@@ -14,28 +14,24 @@
 #include <utility>
 #include <vector>
 
+#include "os/demangle.h"
 #include "os/own_pid.h"
 
 namespace tine::work {
 
 namespace {
 
-std::string demangled(const char* name) {
-  int status = 0;
-  char* text = abi::__cxa_demangle(name, nullptr, nullptr, &status);
-  std::string result = text != nullptr ? text : name;
-  std::free(text);  // NOLINT: __cxa_demangle allocates with malloc
-  // What std::throw_with_nested throws is a class of its own, around the one that was meant.
+/// Without the class that std::throw_with_nested puts around the one that was meant.
+std::string type_text(const char* name) {
+  const std::string type = os::demangled(name);
   constexpr std::string_view kWrapper = "std::_Nested_exception<";
-  if (result.starts_with(kWrapper) && result.ends_with('>')) {
-    result = result.substr(kWrapper.size(), result.size() - kWrapper.size() - 1);
-  }
-  return result;
+  if (!type.starts_with(kWrapper) || !type.ends_with('>')) return type;
+  return type.substr(kWrapper.size(), type.size() - kWrapper.size() - 1);
 }
 
 std::string type_in_flight() {
   const std::type_info* type = abi::__cxa_current_exception_type();
-  return type != nullptr ? demangled(type->name()) : "unknown type";
+  return type != nullptr ? type_text(type->name()) : "unknown type";
 }
 
 /// What `exception` was thrown because of, and that in turn, outermost first.
@@ -45,7 +41,7 @@ void add_causes(const std::exception& exception, std::vector<Thrown>& causes) {
   try {
     std::rethrow_if_nested(exception);
   } catch (const std::exception& cause) {
-    causes.push_back({demangled(typeid(cause).name()), cause.what()});
+    causes.push_back({type_text(typeid(cause).name()), cause.what()});
     add_causes(cause, causes);
   } catch (...) {
     causes.push_back({type_in_flight(), {}});
@@ -173,7 +169,7 @@ void CallChannel::run_body(const detail::CallBody& body) const {
 void CallChannel::tell_exception(const std::exception& exception) const noexcept {
   Sink sink(region_->memory);
   try {
-    ExceptionRecord record{demangled(typeid(exception).name()), exception.what(), {}};
+    ExceptionRecord record{type_text(typeid(exception).name()), exception.what(), {}};
     add_causes(exception, record.causes);
     [[maybe_unused]] const auto told = detail::write_payload<ExceptionRecord>(record, sink);
     conclude(CallStage::threw, sink);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "work/symbolise.h"
 
-#include <cxxabi.h>
 #include <link.h>
 
 #include <algorithm>
@@ -12,6 +11,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "os/demangle.h"
 #include "work/debug_info.h"
 
 namespace tine::work {
@@ -29,14 +29,6 @@ std::string hexadecimal(std::uintptr_t number) {
     number >>= 4;
   } while (number != 0);
   return {"0x" + std::string(text.rbegin(), text.rend())};
-}
-
-std::string demangled(const std::string& symbol) {
-  int status = 0;
-  char* text = abi::__cxa_demangle(symbol.c_str(), nullptr, nullptr, &status);
-  std::string result = text != nullptr ? text : symbol;
-  std::free(text);  // NOLINT: __cxa_demangle allocates with malloc
-  return result;
 }
 
 /// Shorter, and what an editor opens, for files below the working directory.
@@ -175,7 +167,7 @@ class KnownFrames {
   }
 
   static void complete(Frame& frame) {
-    if (frame.function.empty()) frame.function = demangled(frame.symbol);
+    if (frame.function.empty()) frame.function = os::demangled(frame.symbol.c_str());
     frame.function = shortened(frame.function);
     if (!frame.file.empty()) frame.file = relative_to_here(frame.file);
   }

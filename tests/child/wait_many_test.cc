@@ -2,6 +2,7 @@
 
 /// Waiting for any, all and very many.
 
+#include <poll.h>
 #include <sys/resource.h>
 
 #include <set>
@@ -101,6 +102,20 @@ TEST_F(WaitManyTest, SetTellsATimeOutFromAnEmptySet) {
   stop.cancel();
   EXPECT_EQ(set.next(stop.token()).error().kind, ErrorKind::cancelled);
   EXPECT_EQ(set.size(), 1u);
+}
+
+TEST_F(WaitManyTest, DescriptorOfASetIsReadableWhenAChildHasEnded) {
+  ChildSet set;
+  EXPECT_EQ(set.fd(), -1);
+  auto running =
+      test::start_ready(Command({test::child_program("sleep_until_eof")}).in(Redirect::pipe()));
+  const Fd input = std::move(running.in());
+  ASSERT_TRUE(set.add(std::move(running)));
+  pollfd watched{set.fd(), POLLIN, 0};
+  EXPECT_EQ(::poll(&watched, 1, 0), 0);
+  ASSERT_TRUE(set.add(exits_with(0)));
+  EXPECT_EQ(::poll(&watched, 1, 10'000), 1);
+  EXPECT_EQ(set.next().value()->finished()->status.code(), 0);
 }
 
 TEST_F(WaitManyTest, SetRefusesHandlesWithoutAProcess) {
