@@ -32,6 +32,10 @@
 ///     // A function in a forked child, and its value back; a crash is a Failure.
 ///     tine::Result<double> area = tine::call({.timeout = 5s}, [&] { return integrate(grid); });
 ///
+///     // The same over many inputs, on all cores; one result each, in order, whatever happens.
+///     auto sizes = tine::map(files, [&](const std::string& file) { return compress(file); });
+///     for (const auto& [file, size] : tine::zip(files, sizes)) ...
+///
 ///     // A value as bytes, and back, whatever the bytes are.
 ///     auto bytes = tine::encode(std::map<std::string, int>{{"a", 1}}).value();
 ///     auto value = tine::decode<std::map<std::string, int>>(bytes);
@@ -52,8 +56,11 @@
 #include "tine/future.h"
 #include "tine/launch.h"
 #include "tine/literals.h"
+#include "tine/map.h"
+#include "tine/map_results.h"
 #include "tine/pipe.h"
 #include "tine/pipeline.h"
 #include "tine/process.h"
 #include "tine/series.h"
 #include "tine/throwing.h"
+#include "tine/zip.h"

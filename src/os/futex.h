@@ -29,6 +29,11 @@ inline bool futex_wait_until(const std::uint32_t* word, std::uint32_t value,
                      FUTEX_BITSET_MATCH_ANY) != kTimedOut;
 }
 
+/// Sleeps while `*word` is `value`, or less: look at the word again.
+inline void futex_wait(const std::uint32_t* word, std::uint32_t value) noexcept {
+  raw_syscall(SYS_futex, as_word(word), FUTEX_WAIT, value, 0);
+}
+
 inline void futex_wake_all(const std::uint32_t* word) noexcept {
   constexpr long kEverybody = 0x7fffffff;
   raw_syscall(SYS_futex, as_word(word), FUTEX_WAKE, kEverybody);

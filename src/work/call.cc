@@ -116,9 +116,7 @@ struct detail::PendingCall::State {
     auto record = read_payload<work::ExceptionRecord>(channel.payload());
     Failure made = failure(record ? Cause::threw : Cause::undecodable);
     if (record) {
-      made.type = std::move(record->type);
-      made.message = std::move(record->message);
-      made.causes = std::move(record->causes);
+      work::describe(std::move(*record), made);
     } else {
       made.error = std::move(record.error());
     }

@@ -1,52 +1,22 @@
 // SPDX-License-Identifier: MIT
 #include "work/call_channel.h"
 
-#include <cxxabi.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <exception>
 #include <mutex>
 #include <new>
 #include <string>
-#include <string_view>
-#include <typeinfo>
 #include <utility>
 #include <vector>
 
-#include "os/demangle.h"
 #include "os/own_pid.h"
+#include "work/exception_record.h"
+#include "work/region_sink.h"
 
 namespace tine::work {
 
 namespace {
-
-/// Without the class that std::throw_with_nested puts around the one that was meant.
-std::string type_text(const char* name) {
-  const std::string type = os::demangled(name);
-  constexpr std::string_view kWrapper = "std::_Nested_exception<";
-  if (!type.starts_with(kWrapper) || !type.ends_with('>')) return type;
-  return type.substr(kWrapper.size(), type.size() - kWrapper.size() - 1);
-}
-
-std::string type_in_flight() {
-  const std::type_info* type = abi::__cxa_current_exception_type();
-  return type != nullptr ? type_text(type->name()) : "unknown type";
-}
-
-/// What `exception` was thrown because of, and that in turn, outermost first.
-void add_causes(const std::exception& exception, std::vector<Thrown>& causes) {
-  constexpr std::size_t kMost = 32;
-  if (causes.size() == kMost) return;
-  try {
-    std::rethrow_if_nested(exception);
-  } catch (const std::exception& cause) {
-    causes.push_back({type_text(typeid(cause).name()), cause.what()});
-    add_causes(cause, causes);
-  } catch (...) {
-    causes.push_back({type_in_flight(), {}});
-  }
-}
 
 /// Regions that wait for their next call. In a forked child they are the parent's: it starts anew.
 class SpareRegions {
@@ -92,41 +62,6 @@ struct CallChannel::Region {
   bool reusable = false;
 };
 
-/// Appends behind the head; pages are asked for before they are written.
-class CallChannel::Sink final : public detail::ByteSink {
- public:
-  explicit Sink(const os::SharedRegion& region) : region_(region) {
-    std::byte* const begin = region.data() + kPayloadOffset;
-    // The first page is there: the head is in it. So a small value costs no further call.
-    window(begin, region.data() + std::min(kFirstPage, region.size()));
-  }
-  [[nodiscard]] std::size_t size() const noexcept {
-    return static_cast<std::size_t>(next() - region_.data()) - kPayloadOffset;
-  }
-
- private:
-  static constexpr std::size_t kLargestStep = std::size_t{64} << 20;
-
-  bool grow(std::size_t size) override {
-    const auto used = static_cast<std::size_t>(next() - region_.data());
-    const std::size_t room = region_.size() - used;
-    if (size > room) {
-      set_errno(ENOMEM);
-      return false;
-    }
-    const std::size_t wanted = std::min(room, std::max(size, std::min(used, kLargestStep)));
-    const int refused = region_.populate(used, wanted);
-    if (refused != 0) {
-      set_errno(refused);
-      return false;
-    }
-    window(next(), next() + wanted);
-    return true;
-  }
-
-  const os::SharedRegion& region_;
-};
-
 std::expected<CallChannel, Error> CallChannel::create() {
   constexpr std::size_t kMost = std::size_t{64} << 30;  // of address space
   constexpr std::size_t kLeast = std::size_t{64} << 10;
@@ -151,41 +86,47 @@ CallChannel::Head& CallChannel::head() const noexcept {
   return *std::launder(reinterpret_cast<Head*>(region_->memory.data()));
 }
 
-void CallChannel::conclude(CallStage stage, const Sink& sink) const noexcept {
-  head().size.store(sink.size(), std::memory_order_relaxed);
+/// Behind the head; the first page is there, so a small value costs no further call.
+RegionSink CallChannel::sink() const noexcept {
+  constexpr std::size_t kLargestStep = std::size_t{64} << 20;
+  return {region_->memory, kPayloadOffset, kFirstPage, kLargestStep};
+}
+
+void CallChannel::conclude(CallStage stage, std::size_t end) const noexcept {
+  head().size.store(end - kPayloadOffset, std::memory_order_relaxed);
   head().stage.store(stage, std::memory_order_release);
 }
 
 void CallChannel::run_body(const detail::CallBody& body) const {
-  Sink sink(region_->memory);
-  auto written = body(sink);
-  if (written) return conclude(CallStage::value, sink);
-  Sink text(region_->memory);  // from the beginning again
+  RegionSink value = sink();
+  auto written = body(value);
+  if (written) return conclude(CallStage::value, value.position());
+  RegionSink text = sink();  // from the beginning again
   [[maybe_unused]] const auto told =
       detail::write_payload<std::string>(written.error().to_string(), text);
-  conclude(CallStage::unencodable, text);
+  conclude(CallStage::unencodable, text.position());
 }
 
-void CallChannel::tell_exception(const std::exception& exception) const noexcept {
-  Sink sink(region_->memory);
-  try {
-    ExceptionRecord record{type_text(typeid(exception).name()), exception.what(), {}};
-    add_causes(exception, record.causes);
-    [[maybe_unused]] const auto told = detail::write_payload<ExceptionRecord>(record, sink);
-    conclude(CallStage::threw, sink);
-  } catch (const std::bad_alloc&) {
-    conclude(CallStage::out_of_memory, sink);
-  }
+void CallChannel::tell(const ExceptionRecord& record) const {
+  RegionSink text = sink();
+  [[maybe_unused]] const auto told = detail::write_payload<ExceptionRecord>(record, text);
+  conclude(CallStage::threw, text.position());
 }
 
-void CallChannel::tell_unknown_exception() const noexcept {
-  Sink sink(region_->memory);
+/// In a handler. bad_alloc may also come from telling of another exception.
+void CallChannel::tell_exception() const noexcept {
   try {
-    [[maybe_unused]] const auto told =
-        detail::write_payload<ExceptionRecord>({type_in_flight(), {}, {}}, sink);
-    conclude(CallStage::threw, sink);
+    try {
+      throw;
+    } catch (const std::bad_alloc&) {
+      throw;
+    } catch (const std::exception& exception) {
+      tell(record_of(exception));
+    } catch (...) {
+      tell(record_in_flight());
+    }
   } catch (const std::bad_alloc&) {
-    conclude(CallStage::out_of_memory, sink);
+    conclude(CallStage::out_of_memory, kPayloadOffset);
   }
 }
 
@@ -193,14 +134,10 @@ int CallChannel::run(const detail::CallBody& body) const noexcept {
   try {
     run_body(body);
     return 0;
-  } catch (const std::bad_alloc&) {
-    conclude(CallStage::out_of_memory, Sink(region_->memory));
-  } catch (const std::exception& exception) {
-    tell_exception(exception);
   } catch (...) {
-    tell_unknown_exception();
+    tell_exception();
+    return 1;
   }
-  return 1;
 }
 
 CrashReport& CallChannel::report() const noexcept {

@@ -19,6 +19,8 @@
 #include "tine/call.h"
 #include "tine/error.h"
 #include "work/crash_report.h"
+#include "work/exception_record.h"
+#include "work/region_sink.h"
 
 namespace tine::work {
 
@@ -29,13 +31,6 @@ enum class CallStage : std::uint32_t {
   threw,         ///< the payload is an ExceptionRecord
   unencodable,   ///< the payload is an Error's text: the value could not be written
   out_of_memory  ///< bad_alloc left the function
-};
-
-/// What travels of an exception; of each nested one as well, outermost first.
-struct ExceptionRecord {
-  std::string type;
-  std::string message;
-  std::vector<Thrown> causes;
 };
 
 class CallChannel {
@@ -71,13 +66,13 @@ class CallChannel {
   static constexpr std::size_t kPayloadOffset = 704;
   static_assert(kReportOffset + sizeof(CrashReport) <= kPayloadOffset && kPayloadOffset % 64 == 0);
   static constexpr std::size_t kFirstPage = 4096;
-  class Sink;
 
   [[nodiscard]] Head& head() const noexcept;
-  void conclude(CallStage stage, const Sink& sink) const noexcept;
+  [[nodiscard]] RegionSink sink() const noexcept;
+  void conclude(CallStage stage, std::size_t end) const noexcept;
   void run_body(const detail::CallBody& body) const;
-  void tell_exception(const std::exception& exception) const noexcept;
-  void tell_unknown_exception() const noexcept;
+  void tell(const ExceptionRecord& record) const;
+  void tell_exception() const noexcept;
 
   std::shared_ptr<Region> region_;
 };

@@ -55,9 +55,9 @@ void ChildErrors::pass_on() noexcept {
   passed_on_ = std::max(passed_on_, until);
 }
 
-std::string ChildErrors::tail() const {
-  const off_t until = written();
-  const off_t from = std::max<off_t>(0, until - kTail);
+std::string ChildErrors::tail(off_t from, off_t until) const {
+  until = std::clamp<off_t>(until, 0, written());
+  from = std::clamp<off_t>(from, std::max<off_t>(0, until - kTail), until);
   std::string text(static_cast<std::size_t>(until - from), '\0');
   const ssize_t got = ::pread(file_.get(), text.data(), text.size(), from);
   text.resize(got > 0 ? static_cast<std::size_t>(got) : 0);

@@ -28,11 +28,13 @@ class ChildErrors {
   /// In the parent: writes what is new to our own stderr. What that does not take is dropped.
   void pass_on() noexcept;
   /// The last of it.
-  [[nodiscard]] std::string tail() const;
-
- private:
+  [[nodiscard]] std::string tail() const { return tail(0, written()); }
+  /// The last of the bytes [from, until), which are not trusted to be there.
+  [[nodiscard]] std::string tail(off_t from, off_t until) const;
+  /// How many bytes there are.
   [[nodiscard]] off_t written() const noexcept;
 
+ private:
   Fd file_;
   off_t passed_on_ = 0;
 };

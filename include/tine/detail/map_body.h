@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// What a map does with its items, as the engine sees it: without types. Not part of the interface;
+/// it may change in any release.
+
+#include <atomic>
+#include <chrono>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <expected>
+#include <functional>
+#include <iterator>
+#include <memory>
+#include <new>
+#include <optional>
+#include <ranges>
+#include <span>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "tine/codec.h"
+#include "tine/detail/byte_sink.h"
+#include "tine/detail/codec_payload.h"
+#include "tine/error.h"
+#include "tine/map_results.h"
+
+namespace tine::detail {
+
+/// Nanoseconds on the clock that all processes share.
+inline std::int64_t now_ns() noexcept {
+  return std::chrono::steady_clock::now().time_since_epoch().count();
+}
+
+/// Items [begin, end) of a batch, and the places in shared memory through which their worker says
+/// how far it is. An item has an outcome once item_done() has been called for it, and not before.
+class ItemBatch {
+ public:
+  struct Places {
+    std::atomic<std::uint64_t>* done;               ///< the first item that is not done
+    const std::atomic<std::uint32_t>* interrupted;  ///< not 0: hand back what has not begun
+    std::atomic<std::int64_t>* started;   ///< when that item began; nullptr: nobody wants to know
+    std::atomic<std::uint64_t>* written;  ///< bytes of records that are whole
+  };
+  ItemBatch(std::size_t begin, std::size_t end, const Places& places) noexcept
+      : next_(begin), end_(end), places_(places) {}
+
+  [[nodiscard]] std::size_t next() const noexcept { return next_; }
+  /// Whether the next item is to be run.
+  [[nodiscard]] bool has_next() const noexcept {
+    return next_ < end_ && places_.interrupted->load(std::memory_order_relaxed) == 0;
+  }
+  /// What the item has written is whole.
+  void note_written(std::size_t bytes) noexcept {
+    places_.written->store(bytes, std::memory_order_release);
+  }
+  void item_done() noexcept {
+    // The time first: whoever sees the next item sees when it began, or later.
+    if (places_.started != nullptr) places_.started->store(now_ns(), std::memory_order_relaxed);
+    places_.done->store(++next_, std::memory_order_release);
+  }
+
+ private:
+  std::size_t next_;
+  std::size_t end_;
+  Places places_;
+};
+
+/// Writes records behind one another into a worker's own memory.
+class RecordSink {
+ public:
+  RecordSink(const RecordSink&) = delete;
+  RecordSink& operator=(const RecordSink&) = delete;
+  virtual ~RecordSink() = default;
+  /// What is written to bytes() from here on belongs to the result of `item`. Throws bad_alloc.
+  virtual void begin_record(std::size_t item) = 0;
+  [[nodiscard]] virtual ByteSink& bytes() noexcept = 0;
+  /// It is whole. Gives the bytes of all whole records.
+  [[nodiscard]] virtual std::size_t end_record() noexcept = 0;
+
+ protected:
+  RecordSink() = default;
+};
+
+/// Thrown in a worker: the result has no form that travels.
+struct Unencodable {
+  Error error;
+};
+
+/// What a map does with its items.
+class MapBody {
+ public:
+  MapBody() = default;
+  MapBody(const MapBody&) = delete;
+  MapBody& operator=(const MapBody&) = delete;
+  virtual ~MapBody() = default;
+
+  [[nodiscard]] virtual std::size_t size() const noexcept = 0;
+  /// Bytes of a result that is written as it is into an array; 0: results are records, or nothing.
+  [[nodiscard]] virtual std::size_t value_size() const noexcept = 0;
+  [[nodiscard]] virtual bool has_records() const noexcept = 0;
+  /// Whether running an item uses up the worker's copy of its input.
+  [[nodiscard]] virtual bool consumes_inputs() const noexcept = 0;
+
+  // In a worker. What they throw is for the engine to catch.
+  virtual void begin_worker() = 0;
+  virtual void run(const ItemBatch& batch, std::byte* values, RecordSink& sink) = 0;
+
+  // In the parent.
+  /// Whether item's result is there; for records, whether take() has been called for it.
+  [[nodiscard]] virtual bool has(std::size_t item) const = 0;
+  virtual std::expected<void, Error> take(std::size_t item, std::span<const std::byte> record) = 0;
+  /// Whether bytes of a plain result can be no value of its type.
+  [[nodiscard]] virtual bool may_be_invalid() const noexcept = 0;
+  /// What is wrong with the plain result of an item, if anything.
+  [[nodiscard]] virtual std::optional<Error> check(std::size_t item, const std::byte* values) = 0;
+};
+
+/// The range that a map goes over, by index. Ranges that cannot be indexed are walked once before
+/// the fork; nothing of theirs is copied unless they can be walked only once.
+template <class Range>
+class Inputs {
+  using Iterator = std::ranges::iterator_t<Range>;
+  static constexpr bool kIndexed = std::ranges::random_access_range<Range>;
+  static constexpr bool kForward = std::ranges::forward_range<Range>;
+  using Kept = std::conditional_t<kForward, Iterator, std::ranges::range_value_t<Range>>;
+
+ public:
+  /// A temporary that owns its elements may be used up.
+  template <class Given>
+  explicit Inputs(Given& range) {
+    if constexpr (kIndexed) {
+      first_ = std::ranges::begin(range);
+      size_ = static_cast<std::size_t>(std::ranges::distance(range));
+    } else {
+      auto last = std::ranges::end(range);
+      for (auto i = std::ranges::begin(range); i != last; ++i) {
+        if constexpr (kForward) {
+          kept_.push_back(i);
+        } else {
+          kept_.push_back(*i);
+        }
+      }
+      size_ = kept_.size();
+    }
+  }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  decltype(auto) operator[](std::size_t at) {
+    if constexpr (kIndexed) {
+      return first_[static_cast<std::iter_difference_t<Iterator>>(at)];
+    } else if constexpr (kForward) {
+      return *kept_[at];
+    } else {
+      return (kept_[at]);
+    }
+  }
+
+ private:
+  struct Nothing {};
+  [[no_unique_address]] std::conditional_t<kIndexed, Iterator, Nothing> first_{};
+  std::conditional_t<kIndexed, Nothing, std::vector<Kept>> kept_{};
+  std::size_t size_ = 0;
+};
+
+template <class Fn, class Tuple, std::size_t... kI>
+consteval bool takes_elements(std::index_sequence<kI...>) {
+  return std::is_invocable_v<Fn&, decltype(std::get<kI>(std::declval<Tuple>()))...>;
+}
+
+/// Whether fn takes the elements of a tuple or pair.
+template <class Fn, class Tuple>
+concept AppliesTo =
+    requires { std::tuple_size<std::remove_cvref_t<Tuple>>::value; } &&
+    takes_elements<Fn, Tuple>(
+        std::make_index_sequence<std::tuple_size<std::remove_cvref_t<Tuple>>::value>{});
+
+/// fn(item); for a tuple or pair that fn does not take as one, fn(first, second, ...).
+template <class Fn, class Item>
+  requires std::is_invocable_v<Fn&, Item> || AppliesTo<Fn, Item>
+decltype(auto) invoke_with_item(Fn& fn, Item&& item) {
+  if constexpr (std::is_invocable_v<Fn&, Item>) {
+    return std::invoke(fn, std::forward<Item>(item));
+  } else {
+    return std::apply(fn, std::forward<Item>(item));
+  }
+}
+
+/// A function that goes with a state of each worker.
+template <class Init, class Fn>
+struct WithState {
+  Init init;
+  Fn fn;
+};
+/// What an item becomes, and how it is run, in a worker.
+template <class Fn>
+class ItemRunner {
+ public:
+  explicit ItemRunner(Fn& fn) noexcept : fn_(fn) {}
+  void begin_worker() {}
+  template <class Item>
+  auto operator()(Item&& item)
+      -> decltype(invoke_with_item(std::declval<Fn&>(), std::forward<Item>(item))) {
+    return invoke_with_item(fn_, std::forward<Item>(item));
+  }
+
+ private:
+  Fn& fn_;
+};
+
+template <class Both>
+inline constexpr bool kIsWithState = false;
+template <class Init, class Fn>
+inline constexpr bool kIsWithState<WithState<Init, Fn>> = true;
+
+template <class Both>
+  requires kIsWithState<std::remove_const_t<Both>>
+class ItemRunner<Both> {
+  using Init = decltype((std::declval<Both&>().init));
+  using Fn = decltype((std::declval<Both&>().fn));
+  struct Nothing {};
+  using Given = std::invoke_result_t<Init>;
+  static constexpr bool kHasState = !std::is_void_v<Given>;
+  using State = std::conditional_t<kHasState, std::decay_t<Given>, Nothing>;
+
+ public:
+  explicit ItemRunner(Both& both) noexcept : both_(both) {}
+  void begin_worker() {
+    if constexpr (kHasState) {
+      state_.emplace(std::invoke(both_.init));
+    } else {
+      std::invoke(both_.init);
+    }
+  }
+  template <class Item>
+    requires kHasState
+  auto operator()(Item&& item) -> std::invoke_result_t<Fn, State&, Item> {
+    return std::invoke(both_.fn, *state_, std::forward<Item>(item));
+  }
+  template <class Item>
+    requires(!kHasState)
+  auto operator()(Item&& item)
+      -> decltype(invoke_with_item(std::declval<Fn>(), std::forward<Item>(item))) {
+    return invoke_with_item(both_.fn, std::forward<Item>(item));
+  }
+
+ private:
+  Both& both_;
+  std::optional<State> state_{};
+};
+
+/// How the results of a map are kept: plain ones in a shared array, others as records.
+template <class R>
+inline constexpr bool kPlainResult = travels_raw<R>;
+template <>
+inline constexpr bool kPlainResult<void> = false;
+
+template <class R>
+std::expected<void, Error> write_record(const R& value, ByteSink& sink) {
+  if constexpr (!HasCodec<R> && RangeOf<R>::kIsRaw) {
+    const auto bytes = std::as_bytes(std::span(value.data(), value.size()));
+    std::byte* const to = sink.extend(bytes.size());
+    if (to == nullptr) throw std::bad_alloc{};
+    if (!bytes.empty()) std::memcpy(to, bytes.data(), bytes.size());
+    return {};
+  } else {
+    return encode(value, sink);
+  }
+}
+
+template <class R>
+std::expected<R, Error> read_record(std::span<const std::byte> bytes) {
+  if constexpr (!HasCodec<R> && RangeOf<R>::kIsRaw) {
+    if (bytes.size() % sizeof(typename RangeOf<R>::Element) != 0) {
+      return bad_payload(type_name<R>(), "a part of an element is missing");
+    }
+    return range_from_bytes<R>(bytes);
+  } else {
+    return decode<R>(bytes);
+  }
+}
+
+/// Throws what the engine makes a Failure of.
+[[noreturn]] inline void refuse(const Error& error) {
+  if (error.kind == ErrorKind::out_of_memory) throw std::bad_alloc{};
+  throw Unencodable{error};
+}
+
+template <class R, class Range, class Fn, bool kMoveItems>
+class MapBodyOf final : public MapBody {
+  static constexpr bool kIsPlain = kPlainResult<R>;
+  static constexpr bool kIsRecord = !kIsPlain && !std::is_void_v<R>;
+  using Stored = std::conditional_t<std::is_void_v<R>, char, R>;
+
+ public:
+  MapBodyOf(Inputs<Range>& inputs, Fn& fn) : inputs_(inputs), runner_(fn) {
+    if constexpr (kIsRecord) column_ = std::make_shared<Column<R>>(inputs.size());
+  }
+
+  [[nodiscard]] std::size_t size() const noexcept override { return inputs_.size(); }
+  [[nodiscard]] std::size_t value_size() const noexcept override {
+    return kIsPlain ? sizeof(Stored) : 0;
+  }
+  [[nodiscard]] bool has_records() const noexcept override { return kIsRecord; }
+  [[nodiscard]] bool consumes_inputs() const noexcept override { return kMoveItems; }
+
+  void begin_worker() override { runner_.begin_worker(); }
+
+  void run(const ItemBatch& given, [[maybe_unused]] std::byte* values,
+           [[maybe_unused]] RecordSink& sink) override {
+    ItemBatch batch = given;  // a copy of our own stays in registers
+    while (batch.has_next()) {
+      if constexpr (std::is_void_v<R>) {
+        run_item(batch.next());
+      } else if constexpr (kIsPlain) {
+        std::construct_at(reinterpret_cast<R*>(values) + batch.next(), run_item(batch.next()));
+      } else {
+        const R value = run_item(batch.next());
+        sink.begin_record(batch.next());
+        if (auto done = write_record<R>(value, sink.bytes()); !done) refuse(done.error());
+        batch.note_written(sink.end_record());
+      }
+      batch.item_done();
+    }
+  }
+
+  [[nodiscard]] bool has(std::size_t item) const override {
+    if constexpr (kIsRecord) return column_->has(item);
+    return true;
+  }
+  std::expected<void, Error> take(std::size_t item, std::span<const std::byte> record) override {
+    if constexpr (kIsRecord) {
+      auto value = read_record<R>(record);
+      if (!value) return std::unexpected(std::move(value.error()));
+      column_->put(item, std::move(*value));
+    }
+    return {};
+  }
+  [[nodiscard]] bool may_be_invalid() const noexcept override {
+    if constexpr (kIsPlain) return has_bool<R>();
+    return false;
+  }
+  [[nodiscard]] std::optional<Error> check(std::size_t item, const std::byte* values) override {
+    if constexpr (kIsPlain) {
+      auto value = value_from_bytes<R>({values + item * sizeof(R), sizeof(R)});
+      if (!value) return std::move(value.error());
+    }
+    return std::nullopt;
+  }
+
+  /// Where the results are; `values` if that is where plain ones are.
+  std::pair<std::shared_ptr<const void>, Stored*> results(
+      const std::shared_ptr<std::byte>& values) const {
+    if constexpr (kIsRecord) return {column_, column_->data()};
+    if constexpr (kIsPlain) return {values, reinterpret_cast<Stored*>(values.get())};
+    return {nullptr, nullptr};
+  }
+
+ private:
+  decltype(auto) run_item(std::size_t at) {
+    if constexpr (kMoveItems) {
+      return runner_(std::move(inputs_[at]));
+    } else {
+      return runner_(inputs_[at]);
+    }
+  }
+
+  struct Nothing {};
+
+  Inputs<Range>& inputs_;
+  ItemRunner<Fn> runner_;
+  std::conditional_t<kIsRecord, std::shared_ptr<Column<Stored>>, Nothing> column_{};
+};
+
+}  // namespace tine::detail

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+#include "work/map_records.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "tine/codec.h"
+#include "work/exception_record.h"
+
+namespace tine::work {
+
+std::optional<Record> RecordReader::next() noexcept {
+  const std::size_t begin = (at_ + 7) / 8 * 8;
+  if (begin > bytes_.size() || bytes_.size() - begin < sizeof(RecordHead)) return std::nullopt;
+  RecordHead head;
+  std::memcpy(&head, bytes_.data() + begin, sizeof head);
+  const std::size_t content = begin + sizeof head;
+  if (head.size > bytes_.size() - content) return std::nullopt;
+  at_ = content + static_cast<std::size_t>(head.size);
+  return Record{head.item, head.kind, bytes_.subspan(content, static_cast<std::size_t>(head.size))};
+}
+
+std::vector<FailureRecord> take_failures(const WorkerSlot& slot, const os::SharedRegion& arena,
+                                         std::size_t begin, std::uint64_t& since) {
+  std::vector<FailureRecord> found;
+  const std::uint64_t newest = slot.last_failure.load(std::memory_order_acquire);
+  const std::size_t written =
+      std::min(slot.written.load(std::memory_order_acquire), std::uint64_t{arena.size()});
+  // Each is older than the one before, or somebody leads us round in a circle.
+  std::uint64_t at = newest;
+  std::uint64_t last = written;
+  while (at != 0 && at != since && at >= begin && at < last) {
+    RecordReader reader(arena, static_cast<std::size_t>(at), written);
+    const auto record = reader.next();
+    if (!record || record->kind == RecordKind::value ||
+        record->content.size() < sizeof(FailureHead)) {
+      break;
+    }
+    FailureRecord failure{record->item, record->kind, {}, record->content};
+    std::memcpy(&failure.head, record->content.data(), sizeof failure.head);
+    failure.text = record->content.subspan(sizeof failure.head);
+    found.push_back(failure);
+    last = at;
+    at = failure.head.previous;
+  }
+  if (!found.empty()) since = newest;
+  std::ranges::reverse(found);
+  return found;
+}
+
+void FailureRecord::describe(Failure& failure) const {
+  failure.elapsed = std::chrono::nanoseconds(head.elapsed);
+  switch (kind) {
+    case RecordKind::threw:
+      if (auto record = decode<ExceptionRecord>(text)) {
+        failure.cause = Cause::threw;
+        work::describe(std::move(*record), failure);
+      } else {
+        failure.cause = Cause::undecodable;
+        failure.error = std::move(record.error());
+      }
+      return;
+    case RecordKind::unencodable:
+      failure.cause = Cause::undecodable;
+      failure.message.assign(reinterpret_cast<const char*>(text.data()), text.size());
+      return;
+    case RecordKind::out_of_memory: failure.cause = Cause::out_of_memory; return;
+    case RecordKind::value: break;
+  }
+  failure.cause = Cause::lost;
+}
+
+}  // namespace tine::work

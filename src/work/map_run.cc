@@ -1,0 +1,632 @@
+// SPDX-License-Identifier: MIT
+#include "work/map_run.h"
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <exception>
+#include <string>
+#include <utility>
+
+#include "os/io.h"
+#include "os/pidfd.h"
+#include "os/system_error.h"
+#include "tine/process.h"
+#include "work/crash_report.h"
+#include "work/map_records.h"
+#include "work/worker_count.h"
+
+namespace tine::work {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto kErrorsInterval = 100ms;
+constexpr int kMostIdleDeaths = 16;
+constexpr int kMostReclaims = 3;
+
+std::string subject_of(const MapOptions& options) {
+  return options.name.empty() ? "a function" : options.name;
+}
+
+std::string end_text(WorkerStage stage, WorkerSeat::Ending ending,
+                     const std::expected<Finished, Error>& finished) {
+  if (ending == WorkerSeat::Ending::timed_out) return "timed out";
+  if (ending == WorkerSeat::Ending::cancelled) return "cancelled";
+  if (stage == WorkerStage::finished) return "no more items";
+  if (stage == WorkerStage::retired) return "retired";
+  if (stage == WorkerStage::init_failed) return "its initializer failed";
+  if (stage == WorkerStage::out_of_memory) return "out of memory";
+  return finished ? finished->status.to_string() : finished.error().to_string();
+}
+
+Failure out_of_workers(Error error) {
+  Failure failure;
+  failure.cause = Cause::not_started;
+  failure.error = std::move(error);
+  return failure;
+}
+
+}  // namespace
+
+MapRun::MapRun(const MapOptions& options, detail::MapBody& body)
+    : options_(options),
+      body_(body),
+      count_(static_cast<std::uint32_t>(std::min(body.size(), kMostItems))) {}
+
+MapRun::~MapRun() {
+  // An exception of the caller's is on its way: no grace.
+  for (WorkerSeat& seat : seats_) seat.kill();
+  for (WorkerSeat& seat : seats_) {
+    if (seat.is_alive()) [[maybe_unused]]
+      const auto gone = seat.leave();
+  }
+}
+
+detail::MapOutcome MapRun::run() {
+  if (body_.size() > kMostItems) {
+    Error error{ErrorKind::invalid_argument, 0, Stage::prepare, subject_of(options_), {}};
+    error.hint = "a map takes at most 4,294,967,295 items, not " + std::to_string(body_.size());
+    fate_ = out_of_workers(std::move(error));
+  } else if (count_ > 0) {
+    if (auto ready = prepare(); ready) {
+      work_to_the_end();
+    } else {
+      fate_ = out_of_workers(std::move(ready.error()));
+    }
+  }
+  detail::MapOutcome outcome;
+  outcome.failures = all_failures();
+  outcome.values = values_;
+  insights_.wall = Clock::now() - began_;
+  outcome.insights = std::move(insights_);
+  return outcome;
+}
+
+std::expected<void, Error> MapRun::prepare() {
+  worker_count_ = std::min<std::size_t>(count_, worker_count(options_.workers));
+  // The parent that helps is one of them, but there is always somebody to do what it leaves.
+  if (options_.parent_helps && worker_count_ > 1) --worker_count_;
+  const std::size_t seats = worker_count_ + (options_.parent_helps ? 1 : 0);
+  const std::size_t size = sizeof(MapTable) + seats * sizeof(WorkerSlot);
+  auto control = os::SharedRegion::reserve(size, size);
+  if (!control) return std::unexpected(control.error());
+  control_ = std::move(*control);
+  table_ = new (control_.data()) MapTable;
+  auto* const first = reinterpret_cast<WorkerSlot*>(control_.data() + sizeof(MapTable));
+  for (std::size_t i = 0; i < seats; ++i) {
+    new (first + i) WorkerSlot;
+    seats_.emplace_back(i, first[i]);
+  }
+  slots_ = {first, seats};
+  last_failure_.resize(seats);
+  failed_here_.resize(seats);
+  if (const std::size_t each = body_.value_size(); each > 0) {
+    auto values = os::SharedRegion::reserve(each * count_, each * count_);
+    if (!values) return std::unexpected(values.error());
+    const auto owner = std::make_shared<os::SharedRegion>(std::move(*values));
+    values_ = {owner, owner->data()};
+  }
+  notice_ = os::above_stdio(Fd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)});
+  if (!notice_) return os::failed(Stage::prepare, errno, "the notices of workers");
+  prepare_crash_reports();
+  return watch_outside();
+}
+
+std::expected<void, Error> MapRun::watch_outside() {
+  if (auto watched = loop_.watch(notice_.get(), EPOLLIN, [this] { on_notice(); }); !watched) {
+    return watched;
+  }
+  if (options_.cancel.fd() >= 0) {
+    auto watched = loop_.watch_once(options_.cancel.fd(), EPOLLIN, [this] { on_cancelled(); });
+    if (!watched) return watched;
+  }
+  if (options_.total_timeout.count() > 0) {
+    loop_.at(os::deadline_after(options_.total_timeout), [this] {
+      Failure late = failure(Cause::timed_out);
+      late.message = "the time of the whole map was up before it could run";
+      give_up(std::move(late), true, Ending::timed_out);
+    });
+  }
+  if (options_.progress) {
+    loop_.at(Clock::now() + options_.progress_interval, [this] { tick(); });
+  }
+  loop_.at(Clock::now() + kErrorsInterval, [this] { pass_on_errors(); });
+  return {};
+}
+
+void MapRun::deal_items() {
+  const std::uint64_t seats = slots_.size();
+  for (std::uint64_t i = 0; i < seats; ++i) {
+    pending_.push_back({static_cast<std::uint32_t>(count_ * i / seats),
+                        static_cast<std::uint32_t>(count_ * (i + 1) / seats)});
+  }
+}
+
+void MapRun::work_to_the_end() {
+  deal_items();
+  start_workers();
+  if (options_.parent_helps && !fate_) help();
+  for (;;) {
+    while (alive() > 0 || (delayed_ > 0 && !fate_)) loop_.run_once();
+    if (fate_ || !(has_work() || reclaim_missing())) break;
+    start_workers();
+  }
+  if (options_.progress) report_progress();
+}
+
+// ---- Workers ----
+
+std::size_t MapRun::alive() const noexcept {
+  return static_cast<std::size_t>(std::ranges::count_if(seats_, &WorkerSeat::is_alive));
+}
+
+bool MapRun::has_work() const noexcept {
+  const auto holds = [](const ItemRange& range) { return !range.load().empty(); };
+  return !pending_.empty() || std::ranges::any_of(table_->handed_out, holds) ||
+         std::ranges::any_of(slots_, holds, &WorkerSlot::range);
+}
+
+/// As many as there are places and something to do for.
+void MapRun::start_workers() {
+  for (std::size_t i = 0; i < worker_count_ && !fate_; ++i) {
+    WorkerSeat& seat = seats_[i];
+    if (seat.is_alive()) continue;
+    hand_out();
+    if (!has_work()) return;
+    if (auto started = start(seat); !started) {
+      // With others at work the items are theirs.
+      if (alive() == 0) fate_ = out_of_workers(std::move(started.error()));
+      return;
+    }
+  }
+}
+
+std::expected<void, Error> MapRun::start(WorkerSeat& seat) {
+  const auto began = Clock::now();
+  const std::size_t place = seat.place();
+  last_failure_[place] = 0;
+  failed_here_[place].clear();
+  auto started = seat.start(options_, [&] { return worker_main(place); });
+  if (!started) return started;
+  insights_.forking += Clock::now() - began;
+  auto watched = loop_.watch(seat.fd(), EPOLLIN, [this, &seat] { on_ended(seat); });
+  if (!watched) {
+    seat.kill();
+    [[maybe_unused]] const auto gone = seat.leave();
+    return watched;
+  }
+  if (options_.timeout.count() > 0) {
+    loop_.at(os::deadline_after(options_.timeout), [this, &seat] { check_time(seat); });
+  }
+  return {};
+}
+
+MapShape MapRun::shape() noexcept {
+  const bool tell_failures =
+      options_.retries > 0 || options_.stop.failures > 0 || options_.stop.share > 0;
+  return {*table_, slots_, values_.get(), body_, options_, notice_.get(), tell_failures};
+}
+
+/// In the child.
+int MapRun::worker_main(std::size_t place) {
+  enter_worker(worker_count_);
+  const WorkerSeat& seat = seats_[place];
+  MapWorker worker(shape(), place, seat.arena(), seat.arena_used(), MapWorker::Where::child);
+  return worker.run();
+}
+
+/// In the parent: runs items, and sees to the workers after each batch.
+void MapRun::help() {
+  WorkerSeat& seat = seats_.back();
+  if (auto ready = seat.prepare_arena(); !ready) return;  // the workers do it all
+  MapWorker self(shape(), seat.place(), seat.arena(), seat.arena_used(), MapWorker::Where::parent);
+  if (self.initialize()) {
+    while (!fate_ && self.step()) loop_.run_once(Clock::now());
+  }
+  account_for(seat, Finished{});
+}
+
+// ---- What happens to workers ----
+
+void MapRun::on_ended(WorkerSeat& seat) {
+  loop_.unwatch(seat.fd());
+  const auto finished = seat.leave();
+  account_for(seat, finished);
+  // Who waited for a share of its batch has to look elsewhere.
+  table_->announce();
+  start_workers();
+}
+
+void MapRun::on_notice() {
+  std::uint64_t count = 0;
+  [[maybe_unused]] const auto got = os::read_retry(notice_.get(), &count, sizeof count);
+  for (WorkerSeat& seat : seats_) take_failures(seat);
+  hand_out();
+}
+
+void MapRun::on_cancelled() { give_up(failure(Cause::cancelled), true, Ending::cancelled); }
+
+void MapRun::check_time(WorkerSeat& seat) {
+  if (!seat.is_alive() || seat.ending() != Ending::none) return;
+  const auto item = seat.current_item(count_);
+  const std::chrono::nanoseconds began(seat.slot().item_started.load(std::memory_order_acquire));
+  const auto now = Clock::now();
+  auto due = now + options_.timeout;
+  if (item && seat.current_item(count_) == item) {
+    due = Clock::time_point(began) + options_.timeout;
+    if (due <= now) return end(seat, Ending::timed_out, item);
+  }
+  loop_.at(due, [this, &seat] { check_time(seat); });
+}
+
+/// TERM now, KILL after the grace, and a second later it is left to the guardian.
+void MapRun::end(WorkerSeat& seat, Ending why, std::optional<std::uint32_t> item) {
+  if (seat.ending() != Ending::none) return;
+  const pid_t pid = seat.pid();
+  seat.end(why, item);
+  loop_.at(Clock::now() + options_.grace, [this, &seat, pid] {
+    if (!seat.is_alive() || seat.pid() != pid) return;
+    seat.kill();
+    loop_.at(Clock::now() + 1s, [this, &seat, pid] {
+      if (seat.is_alive() && seat.pid() == pid) on_ended(seat);
+    });
+  });
+}
+
+/// Nothing new begins. What has no outcome of its own in the end gets `fate`.
+void MapRun::give_up(Failure fate, bool kill, Ending why) {
+  if (fate_) return;
+  fate_ = std::move(fate);
+  table_->stop.store(1, std::memory_order_release);
+  for (WorkerSeat& seat : seats_) {
+    seat.slot().interrupted.fetch_or(kStop, std::memory_order_acq_rel);
+    if (kill && seat.is_alive()) end(seat, why, seat.current_item(count_));
+  }
+  table_->announce();
+}
+
+// ---- The account ----
+
+void MapRun::account_for(WorkerSeat& seat, const std::expected<Finished, Error>& finished) {
+  take_failures(seat);
+  add_runs(seat);
+  const WorkerSlot& slot = seat.slot();
+  const std::size_t written = slot.written.load(std::memory_order_acquire);
+  if (body_.has_records() && written > seat.arena_used() && written <= seat.arena().size()) {
+    records_.push_back({seat.place(), seat.arena_used(), written});
+  }
+  note_worker(seat, finished);
+  const auto stage = slot.stage.load(std::memory_order_acquire);
+  if (stage == WorkerStage::init_failed) return;  // its failure record has said it
+  blame(seat, finished);
+}
+
+void MapRun::take_failures(WorkerSeat& seat) {
+  const std::size_t place = seat.place();
+  if (!seat.arena()) return;
+  const auto found =
+      work::take_failures(seat.slot(), seat.arena(), seat.arena_used(), last_failure_[place]);
+  const bool in_initializer = seat.slot().runs_used.load(std::memory_order_acquire) == 0;
+  for (const FailureRecord& record : found) {
+    Failure made = failure(Cause::lost);
+    record.describe(made);
+    made.stderr_tail = seat.errors_between(record.head.errors_begin, record.head.errors_end);
+    if (in_initializer) return initializer_failed(std::move(made));
+    if (record.item >= count_) continue;
+    failed_here_[place].push_back(static_cast<std::uint32_t>(record.item));
+    item_failed(static_cast<std::uint32_t>(record.item), std::move(made), false);
+  }
+}
+
+void MapRun::initializer_failed(Failure why) {
+  why.message = "the initializer of a worker failed" +
+                (why.message.empty() ? std::string() : ": " + why.message);
+  give_up(std::move(why), true, Ending::cancelled);
+}
+
+/// What it has done, without the items that failed.
+void MapRun::add_runs(WorkerSeat& seat) {
+  auto& failed = failed_here_[seat.place()];
+  std::ranges::sort(failed);
+  const std::size_t used =
+      std::min<std::size_t>(seat.slot().runs_used.load(std::memory_order_acquire), kMostRuns);
+  for (std::size_t i = 0; i < used; ++i) {
+    const Run& run = seat.slot().runs[i];
+    const std::uint64_t end = run.done.load(std::memory_order_acquire);
+    std::uint64_t begin = run.begin.load(std::memory_order_relaxed);
+    if (begin > end || end > count_) continue;  // no honest worker says that
+    for (auto item = std::ranges::lower_bound(failed, begin); item != failed.end() && *item < end;
+         ++item) {
+      done_.add({static_cast<std::uint32_t>(begin), *item});
+      begin = std::uint64_t{*item} + 1;
+    }
+    done_.add({static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end)});
+  }
+}
+
+/// Who has to answer for its end, if it did not end in order, and what others have to do now.
+void MapRun::blame(WorkerSeat& seat, const std::expected<Finished, Error>& finished) {
+  const auto stage = seat.slot().stage.load(std::memory_order_acquire);
+  const bool in_order = stage == WorkerStage::finished || stage == WorkerStage::retired;
+  const auto item = seat.current_item(count_);
+  const auto meant = seat.item_at_ending();
+  Failure made = in_order && !meant ? Failure{} : failure_of(seat, finished);
+  if (!in_order) ++insights_.deaths;
+  if (seat.ending() == Ending::none) {
+    if (in_order) return take_rest(seat, item.value_or(count_));
+    if (stage == WorkerStage::initializing) return initializer_failed(std::move(made));
+    if (!item) return died_idle(seat, std::move(made));
+    take_rest(seat, std::uint64_t{*item} + 1);
+    return item_failed(*item, std::move(made), true);
+  }
+  // Until it was dead it may have come further: that item is innocent. An item that was late is
+  // late, even if it came to its end while we asked where it is.
+  take_rest(seat, item ? *item + (item == meant ? 1u : 0u) : count_);
+  if (meant && (item == meant || seat.ending() == Ending::timed_out)) {
+    item_failed(*meant, std::move(made), true);
+  }
+}
+
+void MapRun::died_idle(WorkerSeat& seat, Failure why) {
+  take_rest(seat, count_);
+  if (++idle_deaths_ > kMostIdleDeaths) give_up(std::move(why), true, Ending::cancelled);
+}
+
+/// What it was to do from item `from` of its batch on, and its range, are for others.
+void MapRun::take_rest(WorkerSeat& seat, std::uint64_t from) {
+  const std::uint64_t limit = seat.slot().limit.load(std::memory_order_acquire);
+  if (from < limit && limit <= count_) {
+    pending_.push_back({static_cast<std::uint32_t>(from), static_cast<std::uint32_t>(limit)});
+  }
+  const Span rest = seat.slot().range.take_all();
+  if (!rest.empty() && rest.end <= count_) pending_.push_back(rest);
+}
+
+Failure MapRun::failure(Cause cause) const {
+  Failure made;
+  made.cause = cause;
+  made.subject = subject_of(options_);
+  return made;
+}
+
+/// A worker that said nothing: its end has to speak for it.
+Failure MapRun::failure_of(WorkerSeat& seat, const std::expected<Finished, Error>& finished) const {
+  Failure made = failure(Cause::lost);
+  const WorkerSlot& slot = seat.slot();
+  made.stderr_tail = seat.errors_since(slot.errors_at_batch.load(std::memory_order_relaxed));
+  if (finished) {
+    made.status = finished->status;
+    made.usage = finished->usage;
+    made.elapsed = finished->usage.wall;
+    made.cause = finished->status.signal() ? Cause::signaled : Cause::exited;
+  } else {
+    made.error = finished.error();
+  }
+  if (seat.ending() == Ending::timed_out) {
+    made.cause = Cause::timed_out;
+    if (options_.timeout.count() > 0) made.elapsed = options_.timeout;
+  }
+  if (seat.ending() == Ending::cancelled) made.cause = Cause::cancelled;
+  if (slot.stage.load(std::memory_order_acquire) == WorkerStage::out_of_memory) {
+    made.cause = Cause::out_of_memory;
+  }
+  if (made.cause == Cause::exited) made.message = "it ended by exit instead of returning";
+  if (made.cause == Cause::signaled || made.cause == Cause::timed_out) seat.add_place(made);
+  return made;
+}
+
+void MapRun::item_failed(std::uint32_t item, Failure made, bool crashed) {
+  if (options_.retries > 0) {
+    Attempts& attempts = attempts_[item];
+    ++attempts.all;
+    if (crashed) ++attempts.crashes;
+    made.attempts = attempts.all;
+    if (!fate_ && may_retry(made, attempts)) return try_again(item, attempts.all + 1);
+  }
+  failures_.insert_or_assign(item, std::move(made));
+  check_stop_policy();
+}
+
+bool MapRun::may_retry(const Failure& made, const Attempts& attempts) const {
+  if (made.cause == Cause::cancelled || attempts.all > options_.retries) return false;
+  if (options_.crash_retries >= 0 && attempts.crashes > options_.crash_retries) return false;
+  return !options_.retry_if || options_.retry_if(made);
+}
+
+void MapRun::try_again(std::uint32_t item, int attempt) {
+  ++insights_.retries;
+  const auto pause =
+      options_.retry_delay ? options_.retry_delay(attempt) : std::chrono::nanoseconds(0);
+  if (pause.count() <= 0) {
+    pending_.push_back({item, item + 1});
+    return;
+  }
+  ++delayed_;
+  loop_.at(os::deadline_after(pause), [this, item] {
+    --delayed_;
+    pending_.push_back({item, item + 1});
+    hand_out();
+    start_workers();
+  });
+}
+
+void MapRun::check_stop_policy() {
+  const StopPolicy& stop = options_.stop;
+  const auto failed = static_cast<double>(failures_.size());
+  const bool by_number = stop.failures > 0 && failures_.size() >= stop.failures;
+  const bool by_share = stop.share > 0 && failed >= stop.share * count_;
+  if (fate_ || (!by_number && !by_share)) return;
+  Failure fate = failure(Cause::cancelled);
+  fate.message = "not run: the map was stopped after " + std::to_string(failures_.size()) +
+                 (failures_.size() == 1 ? " failure" : " failures");
+  give_up(std::move(fate), stop.kill, Ending::cancelled);
+}
+
+/// Puts what is pending where workers find it.
+void MapRun::hand_out() {
+  bool any = false;
+  for (ItemRange& range : table_->handed_out) {
+    if (pending_.empty()) break;
+    if (!range.load().empty()) continue;
+    range.put(pending_.front());
+    pending_.pop_front();
+    any = true;
+  }
+  table_->more.store(pending_.empty() ? 0 : 1, std::memory_order_release);
+  if (any) table_->announce();
+}
+
+/// No worker is left: are there items that nobody has an outcome for? A worker that was killed
+/// between taking them and noting it has lost them, or one that lies.
+bool MapRun::reclaim_missing() {
+  for (const Span& gap : done_.missing(count_)) {
+    std::uint32_t begin = gap.begin;
+    const auto reclaim = [&](std::uint32_t end) {
+      if (begin >= end) return;
+      if (++reclaimed_[begin] > kMostReclaims) return;
+      pending_.push_back({begin, end});
+    };
+    for (auto failed = failures_.lower_bound(gap.begin);
+         failed != failures_.end() && failed->first < gap.end; ++failed) {
+      reclaim(failed->first);
+      begin = failed->first + 1;
+    }
+    reclaim(gap.end);
+  }
+  return !pending_.empty();
+}
+
+void MapRun::note_worker(WorkerSeat& seat, const std::expected<Finished, Error>& finished) {
+  const WorkerSlot& slot = seat.slot();
+  WorkerInsight insight;
+  insight.worker = static_cast<int>(seat.place());
+  insight.pid = seat.last_pid();
+  insight.started = seat.started() - began_;
+  insight.ended = Clock::now() - began_;
+  insight.working = std::chrono::nanoseconds(slot.working.load(std::memory_order_relaxed));
+  insight.waiting = std::chrono::nanoseconds(slot.waiting.load(std::memory_order_relaxed));
+  insight.items = static_cast<std::size_t>(seat.items_done());
+  insight.end = end_text(slot.stage.load(std::memory_order_acquire), seat.ending(), finished);
+  if (finished) insight.usage = finished->usage;
+  insights_.workers.push_back(std::move(insight));
+  for (const SlowEntry& slow : slot.slowest) {
+    const auto elapsed = slow.elapsed.load(std::memory_order_relaxed);
+    if (elapsed > 0) {
+      insights_.slowest.push_back(
+          {slow.item.load(std::memory_order_relaxed), std::chrono::nanoseconds(elapsed)});
+    }
+  }
+  std::ranges::sort(insights_.slowest, std::ranges::greater{}, &MapInsights::SlowItem::elapsed);
+  if (insights_.slowest.size() > kSlowEntries) insights_.slowest.resize(kSlowEntries);
+}
+
+// ---- The end ----
+
+void MapRun::take_records() {
+  for (const RecordPiece& piece : records_) {
+    RecordReader reader(seats_[piece.seat].arena(), piece.begin, piece.end);
+    while (const auto record = reader.next()) {
+      if (record->kind != RecordKind::value || record->item >= count_) continue;
+      const auto item = static_cast<std::uint32_t>(record->item);
+      if (!done_.contains(item) || failures_.contains(item) || body_.has(item)) continue;
+      if (auto taken = body_.take(item, record->content); !taken) {
+        Failure made = failure(Cause::undecodable);
+        made.error = std::move(taken.error());
+        failures_.emplace(item, std::move(made));
+      }
+    }
+  }
+  for (std::uint32_t item = 0; item < count_; ++item) {
+    if (body_.has(item) || !done_.contains(item) || failures_.contains(item)) continue;
+    Failure made = failure(Cause::undecodable);
+    made.message = "its worker says that it is done, but has left no result";
+    failures_.emplace(item, std::move(made));
+  }
+}
+
+void MapRun::check_values() {
+  for (std::uint32_t item = 0; item < count_; ++item) {
+    if (!done_.contains(item) || failures_.contains(item)) continue;
+    if (auto wrong = body_.check(item, values_.get())) {
+      Failure made = failure(Cause::undecodable);
+      made.error = std::move(*wrong);
+      failures_.emplace(item, std::move(made));
+    }
+  }
+}
+
+MapFailures MapRun::all_failures() {
+  if (body_.has_records()) take_records();
+  if (body_.may_be_invalid() && values_) check_values();
+  MapFailures all;
+  if (body_.size() > kMostItems) {
+    all.add(0, body_.size(), std::make_shared<const Failure>(std::move(*fate_)));
+    return all;
+  }
+  const auto missing = done_.missing(count_);
+  std::shared_ptr<const Failure> fate;
+  const auto add_fate = [&](std::uint32_t begin, std::uint32_t end) {
+    if (begin >= end) return;
+    if (!fate) fate = std::make_shared<const Failure>(fate_ ? *fate_ : failure(Cause::lost));
+    all.add(begin, end, fate);
+  };
+  auto failed = failures_.begin();
+  const auto add_failures_before = [&](std::uint32_t end, std::uint32_t& begin, bool in_gap) {
+    for (; failed != failures_.end() && failed->first < end; ++failed) {
+      if (in_gap) add_fate(begin, failed->first);
+      begin = failed->first + 1;
+      all.add(failed->first, begin, std::make_shared<const Failure>(std::move(failed->second)));
+    }
+  };
+  for (const Span& gap : missing) {
+    std::uint32_t begin = 0;
+    add_failures_before(gap.begin, begin, false);
+    begin = gap.begin;
+    add_failures_before(gap.end, begin, true);
+    add_fate(begin, gap.end);
+  }
+  std::uint32_t begin = 0;
+  add_failures_before(count_, begin, false);
+  return all;
+}
+
+void MapRun::pass_on_errors() {
+  for (WorkerSeat& seat : seats_) seat.pass_on_errors();
+  loop_.at(Clock::now() + kErrorsInterval, [this] { pass_on_errors(); });
+}
+
+void MapRun::tick() {
+  report_progress();
+  loop_.at(Clock::now() + options_.progress_interval, [this] { tick(); });
+}
+
+void MapRun::report_progress() {
+  MapProgress progress;
+  progress.items = count_;
+  progress.failed = failures_.size();
+  std::uint64_t done = done_.size() + failures_.size();
+  for (WorkerSeat& seat : seats_) {
+    if (!seat.is_alive()) continue;
+    ++progress.workers;
+    done += seat.items_done();
+  }
+  progress.done = std::min<std::uint64_t>(done, count_);
+  progress.elapsed = Clock::now() - began_;
+  options_.progress(progress);
+}
+
+}  // namespace tine::work
+
+namespace tine::detail {
+
+MapOutcome run_map(const MapOptions& options, MapBody& body) {
+  return work::MapRun(options, body).run();
+}
+
+}  // namespace tine::detail

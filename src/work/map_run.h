@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// A map in its parent: makes the workers, replaces those that die, keeps the account of what is
+/// done, failed or to be tried again, and gives each item its one outcome.
+/// Owner: all processes of the map. Threads: one. When this goes, the workers have gone.
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <expected>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "os/event_loop.h"
+#include "os/shared_region.h"
+#include "tine/fd.h"
+#include "tine/map.h"
+#include "work/item_set.h"
+#include "work/map_table.h"
+#include "work/map_worker.h"
+#include "work/worker_seat.h"
+
+namespace tine::work {
+
+class MapRun {
+ public:
+  MapRun(const MapOptions& options, detail::MapBody& body);
+  MapRun(const MapRun&) = delete;
+  MapRun& operator=(const MapRun&) = delete;
+  ~MapRun();
+
+  /// Once.
+  detail::MapOutcome run();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  using Ending = WorkerSeat::Ending;
+
+  /// How often an item has been tried.
+  struct Attempts {
+    int all = 0;
+    int crashes = 0;
+  };
+  /// Records that a worker has left in the arena of its seat.
+  struct RecordPiece {
+    std::size_t seat;
+    std::size_t begin;
+    std::size_t end;
+  };
+
+  std::expected<void, Error> prepare();
+  std::expected<void, Error> watch_outside();
+  void deal_items();
+  void work_to_the_end();
+
+  // Workers.
+  void start_workers();
+  std::expected<void, Error> start(WorkerSeat& seat);
+  [[nodiscard]] MapShape shape() noexcept;
+  int worker_main(std::size_t place);
+  [[nodiscard]] std::size_t alive() const noexcept;
+  [[nodiscard]] bool has_work() const noexcept;
+  void help();
+
+  // What happens to them.
+  void on_ended(WorkerSeat& seat);
+  void on_notice();
+  void on_cancelled();
+  void check_time(WorkerSeat& seat);
+  void end(WorkerSeat& seat, Ending why, std::optional<std::uint32_t> item);
+  void give_up(Failure fate, bool kill, Ending why);
+
+  // The account.
+  void account_for(WorkerSeat& seat, const std::expected<Finished, Error>& finished);
+  void take_failures(WorkerSeat& seat);
+  void add_runs(WorkerSeat& seat);
+  void blame(WorkerSeat& seat, const std::expected<Finished, Error>& finished);
+  void died_idle(WorkerSeat& seat, Failure why);
+  void take_rest(WorkerSeat& seat, std::uint64_t from);
+  void item_failed(std::uint32_t item, Failure failure, bool crashed);
+  [[nodiscard]] bool may_retry(const Failure& failure, const Attempts& attempts) const;
+  void try_again(std::uint32_t item, int attempt);
+  void hand_out();
+  [[nodiscard]] bool reclaim_missing();
+  void check_stop_policy();
+  void note_worker(WorkerSeat& seat, const std::expected<Finished, Error>& finished);
+
+  void initializer_failed(Failure why);
+  [[nodiscard]] Failure failure_of(WorkerSeat& seat,
+                                   const std::expected<Finished, Error>& finished) const;
+
+  // The end.
+  void take_records();
+  void check_values();
+  [[nodiscard]] Failure failure(Cause cause) const;
+  [[nodiscard]] MapFailures all_failures();
+  void report_progress();
+  void tick();
+  void pass_on_errors();
+
+  const MapOptions& options_;
+  detail::MapBody& body_;
+  const std::uint32_t count_;
+  std::size_t worker_count_ = 1;
+  const Clock::time_point began_ = Clock::now();
+
+  os::SharedRegion control_{};
+  MapTable* table_ = nullptr;
+  std::span<WorkerSlot> slots_{};
+  std::shared_ptr<std::byte> values_{};  ///< of plain results
+  Fd notice_{};
+  os::EventLoop loop_{};
+  std::deque<WorkerSeat> seats_{};
+
+  ItemSet done_{};
+  std::deque<Span> pending_{};
+  std::size_t delayed_ = 0;  ///< items whose next attempt is still to come
+  std::unordered_map<std::uint32_t, Attempts> attempts_{};
+  std::map<std::uint32_t, Failure> failures_{};
+  std::map<std::uint32_t, int> reclaimed_{};
+  std::optional<Failure> fate_{};  ///< of all items that have no outcome of their own
+  std::vector<RecordPiece> records_{};
+  std::vector<std::uint64_t> last_failure_{};              ///< of each seat, that has been taken
+  std::vector<std::vector<std::uint32_t>> failed_here_{};  ///< items, of each seat's worker
+  int idle_deaths_ = 0;
+  MapInsights insights_{};
+};
+
+}  // namespace tine::work

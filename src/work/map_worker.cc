@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: MIT
+#include "work/map_worker.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <new>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "os/futex.h"
+#include "os/io.h"
+#include "tine/detail/codec_payload.h"
+#include "work/exception_record.h"
+#include "work/memory_limit.h"
+
+namespace tine::work {
+
+using detail::now_ns;
+
+namespace {
+
+/// A batch is to take so long: then its two looks at the clock and what else it costs, about 0.1
+/// us, are nothing, and another worker that waits for a share of it does not wait long.
+constexpr std::int64_t kBatchTime = 50'000;
+constexpr std::uint32_t kMostGrowth = 16;  // from one batch to the next
+/// Items that take longer are worth a note of their own.
+constexpr std::int64_t kWorthNoting = 20'000;
+/// A worker that has written so much to stderr is replaced: writing ends at twice that.
+constexpr std::uint64_t kMostErrors = std::uint64_t{8} << 20;
+
+const std::uint32_t* word_of(const std::atomic<std::uint32_t>& atomic) noexcept {
+  return reinterpret_cast<const std::uint32_t*>(&atomic);
+}
+
+}  // namespace
+
+void MapTable::announce() noexcept {
+  offers.fetch_add(1, std::memory_order_acq_rel);
+  os::futex_wake_all(word_of(offers));
+}
+
+/// Frames what a worker writes: each record begins at a multiple of 8.
+class MapWorker::Records final : public detail::RecordSink {
+ public:
+  Records(const os::SharedRegion& arena, std::size_t used)
+      : sink_(arena, used, used, kLargestStep), whole_(used) {}
+
+  void begin_record(std::size_t item) override { begin(item, RecordKind::value); }
+  void begin(std::size_t item, RecordKind kind) {
+    sink_.rewind(whole_);  // over what an exception has left unfinished
+    const std::size_t padding = (8 - whole_ % 8) % 8;
+    std::byte* const at = sink_.extend(padding + sizeof(RecordHead));
+    if (at == nullptr) throw std::bad_alloc{};
+    head_ = at + padding;
+    const RecordHead head{item, 0, kind, 0};
+    std::memcpy(head_, &head, sizeof head);
+    content_ = sink_.position();
+  }
+  detail::ByteSink& bytes() noexcept override { return sink_; }
+  std::size_t end_record() noexcept override {
+    whole_ = sink_.position();
+    const std::uint64_t size = whole_ - content_;
+    std::memcpy(head_ + offsetof(RecordHead, size), &size, sizeof size);
+    return whole_;
+  }
+  /// Of the record that was begun last.
+  [[nodiscard]] std::size_t offset() const noexcept { return content_ - sizeof(RecordHead); }
+
+ private:
+  static constexpr std::size_t kLargestStep = std::size_t{4} << 20;
+  RegionSink sink_;
+  std::size_t whole_;
+  std::size_t content_ = 0;
+  std::byte* head_ = nullptr;
+};
+
+MapWorker::MapWorker(const MapShape& shape, std::size_t place, const os::SharedRegion& arena,
+                     std::size_t arena_used, Where where)
+    : shape_(shape),
+      place_(place),
+      slot_(shape.slots[place]),
+      records_(std::make_unique<Records>(arena, arena_used)),
+      where_(where) {}
+
+MapWorker::~MapWorker() = default;
+
+int MapWorker::run() noexcept {
+  if (!initialize()) return 1;
+  try {
+    while (step()) {
+    }
+  } catch (const std::bad_alloc&) {
+    slot_.stage.store(WorkerStage::out_of_memory, std::memory_order_release);
+    return 1;
+  }
+  return 0;
+}
+
+bool MapWorker::initialize() {
+  slot_.stage.store(WorkerStage::initializing, std::memory_order_release);
+  const std::int64_t began = now_ns();
+  try {
+    shape_.body.begin_worker();
+  } catch (...) {
+    note_failure(began);
+    slot_.stage.store(WorkerStage::init_failed, std::memory_order_release);
+    return false;
+  }
+  slot_.stage.store(WorkerStage::working, std::memory_order_release);
+  return true;
+}
+
+bool MapWorker::step() {
+  const auto batch = next_batch();
+  if (!batch) {
+    if (slot_.stage.load() == WorkerStage::working) {
+      slot_.stage.store(WorkerStage::finished, std::memory_order_release);
+    }
+    // Whoever waits for a share of ours has to look elsewhere.
+    shape_.table.announce();
+    return false;
+  }
+  run_batch(*batch);
+  return true;
+}
+
+// ---- Finding items ----
+
+std::uint32_t MapWorker::item_count() const noexcept {
+  return static_cast<std::uint32_t>(shape_.body.size());
+}
+
+bool MapWorker::is_valid(Span items) const noexcept {
+  return !items.empty() && items.end <= item_count();
+}
+
+bool MapWorker::must_retire() {
+  const RecyclePolicy& recycle = shape_.options.recycle;
+  if (recycle.after_items > 0 && items_done_ >= recycle.after_items) return true;
+  if (failed_once_ && shape_.body.consumes_inputs() && shape_.options.retries > 0) return true;
+  if (recycle.above_rss > 0 && is_too_large()) return true;
+  const std::uint64_t errors = errors_written();
+  slot_.errors_at_batch.store(errors, std::memory_order_relaxed);
+  return errors >= kMostErrors;
+}
+
+/// Looks every few milliseconds: a look costs about 2 us.
+bool MapWorker::is_too_large() {
+  constexpr std::int64_t kBetweenLooks = 2'000'000;
+  const std::int64_t now = now_ns();
+  if (now < next_look_at_rss_) return false;
+  next_look_at_rss_ = now + kBetweenLooks;
+  return own_memory() > shape_.options.recycle.above_rss;
+}
+
+std::optional<Span> MapWorker::next_batch() {
+  for (;;) {
+    if (shape_.table.stop.load(std::memory_order_acquire) != 0) return std::nullopt;
+    if (must_retire()) {
+      slot_.stage.store(WorkerStage::retired, std::memory_order_release);
+      return std::nullopt;
+    }
+    std::uint32_t most = batch_size_;
+    if (const std::size_t after = shape_.options.recycle.after_items; after > 0) {
+      most = static_cast<std::uint32_t>(std::min<std::size_t>(most, after - items_done_));
+    }
+    const Span batch = slot_.range.take_front(most);
+    if (!batch.empty()) {
+      if (!is_valid(batch)) continue;  // somebody has scribbled: the parent's account will tell
+      if (note_batch(batch)) return batch;
+      slot_.range.put_back(batch);
+      slot_.stage.store(WorkerStage::retired, std::memory_order_release);
+      return std::nullopt;
+    }
+    if (!find_items()) return std::nullopt;
+  }
+}
+
+bool MapWorker::find_items() {
+  for (;;) {
+    const std::uint32_t offers = shape_.table.offers.load(std::memory_order_acquire);
+    if (shape_.table.stop.load(std::memory_order_acquire) != 0) return false;
+    if (take_handed_out() || steal()) return true;
+    if (!wait_for_items(offers)) return false;
+  }
+}
+
+/// False: nobody has any to give.
+bool MapWorker::wait_for_items(std::uint32_t offers_seen) {
+  if (where_ == Where::parent) return false;
+  const bool asked = ask_for_share();
+  if (!asked && shape_.table.more.load(std::memory_order_acquire) == 0) return false;
+  const std::int64_t began = now_ns();
+  // Whoever comes to the end of its batch before it could see the question has announced something
+  // since, or will as it begins the next or ends.
+  os::futex_wait(word_of(shape_.table.offers), offers_seen);
+  slot_.waiting.fetch_add(now_ns() - began, std::memory_order_relaxed);
+  return true;
+}
+
+bool MapWorker::take_handed_out() {
+  for (ItemRange& range : shape_.table.handed_out) {
+    if (range.load().empty()) continue;
+    const Span taken = range.take_all();
+    if (shape_.table.more.load(std::memory_order_acquire) != 0) tell_parent();
+    if (!is_valid(taken)) continue;
+    slot_.range.put(taken);
+    return true;
+  }
+  return false;
+}
+
+bool MapWorker::steal() {
+  WorkerSlot* victim = nullptr;
+  std::uint32_t most = 0;
+  for (WorkerSlot& slot : shape_.slots) {
+    const std::uint32_t size = slot.range.load().size();
+    if (&slot == &slot_ || size <= most) continue;
+    most = size;
+    victim = &slot;
+  }
+  if (victim == nullptr) return false;
+  const Span taken = victim->range.take_half();
+  if (!is_valid(taken)) return !taken.empty();  // look again: there may be others
+  slot_.range.put(taken);
+  return true;
+}
+
+std::uint64_t MapWorker::batch_left(WorkerSlot& slot) const noexcept {
+  const auto stage = slot.stage.load(std::memory_order_acquire);
+  Run* const run = slot.current_run();
+  if (stage != WorkerStage::working || run == nullptr) return 0;
+  const std::uint64_t done = run->done.load(std::memory_order_acquire);
+  const std::uint64_t limit = slot.limit.load(std::memory_order_acquire);
+  return limit > done && limit <= item_count() ? limit - done : 0;
+}
+
+/// Whether there is somebody who can give some of a batch, which has been asked for then.
+bool MapWorker::ask_for_share() {
+  WorkerSlot* victim = nullptr;
+  std::uint64_t most = 1;  // the item that is being run cannot be given
+  for (WorkerSlot& slot : shape_.slots) {
+    if (&slot == &slot_) continue;
+    const std::uint64_t left = batch_left(slot);
+    if (left <= most) continue;
+    most = left;
+    victim = &slot;
+  }
+  if (victim == nullptr) return false;
+  victim->interrupted.fetch_or(kShare, std::memory_order_acq_rel);
+  return true;
+}
+
+// ---- Running them ----
+
+/// False: there is no room for another run.
+bool MapWorker::note_batch(Span batch) {
+  Run* run = slot_.current_run();
+  if (run == nullptr || run->done.load(std::memory_order_relaxed) != batch.begin) {
+    const std::uint32_t used = slot_.runs_used.load(std::memory_order_relaxed);
+    if (used >= kMostRuns) return false;
+    run = &slot_.runs[used];
+    run->begin.store(batch.begin, std::memory_order_relaxed);
+    run->done.store(batch.begin, std::memory_order_relaxed);
+    // Until the limit is set the new run has no batch, whatever the old limit.
+    slot_.limit.store(0, std::memory_order_release);
+    slot_.runs_used.store(used + 1, std::memory_order_release);
+  }
+  slot_.limit.store(batch.end, std::memory_order_release);
+  return true;
+}
+
+void MapWorker::run_batch(Span batch) {
+  const std::int64_t began = now_ns();
+  if (shape_.options.timeout.count() > 0) {
+    slot_.item_started.store(began, std::memory_order_release);
+  }
+  Run& run = *slot_.current_run();
+  while (run.done.load(std::memory_order_relaxed) < batch.end &&
+         slot_.interrupted.load(std::memory_order_relaxed) == 0) {
+    try {
+      run_items({static_cast<std::uint32_t>(run.done.load(std::memory_order_relaxed)), batch.end});
+    } catch (...) {
+      note_failure(began);
+      if (shape_.options.timeout.count() > 0) {
+        slot_.item_started.store(now_ns(), std::memory_order_relaxed);
+      }
+      run.done.fetch_add(1, std::memory_order_release);
+    }
+  }
+  const std::int64_t elapsed = now_ns() - began;
+  const std::uint64_t done = run.done.load(std::memory_order_relaxed);
+  const std::size_t items = done - batch.begin;
+  items_done_ += items;
+  slot_.working.fetch_add(elapsed, std::memory_order_relaxed);
+  if (batch.size() == 1 && elapsed > kWorthNoting) note_slow(batch.begin, elapsed);
+  size_next_batch(items, elapsed);
+  hand_back({static_cast<std::uint32_t>(done), batch.end});
+}
+
+void MapWorker::run_items(Span batch) {
+  const bool timed = shape_.options.timeout.count() > 0;
+  const detail::ItemBatch items(batch.begin, batch.end,
+                                {.done = &slot_.current_run()->done,
+                                 .interrupted = &slot_.interrupted,
+                                 .started = timed ? &slot_.item_started : nullptr,
+                                 .written = &slot_.written});
+  shape_.body.run(items, shape_.values, *records_);
+}
+
+void MapWorker::hand_back(Span rest) {
+  if (!rest.empty()) {
+    slot_.limit.store(rest.begin, std::memory_order_release);
+    slot_.range.put_back(rest);
+  }
+  if ((slot_.interrupted.load(std::memory_order_relaxed) & kShare) != 0) {
+    slot_.interrupted.fetch_and(~kShare, std::memory_order_acq_rel);
+    shape_.table.announce();
+  }
+}
+
+void MapWorker::size_next_batch(std::size_t items, std::int64_t elapsed) {
+  if (shape_.options.chunk > 0) {
+    batch_size_ = static_cast<std::uint32_t>(std::min<std::size_t>(shape_.options.chunk, 1u << 30));
+    return;
+  }
+  if (items == 0) return;
+  const std::int64_t each = std::max<std::int64_t>(1, elapsed / static_cast<std::int64_t>(items));
+  const std::int64_t fitting = std::max<std::int64_t>(1, kBatchTime / each);
+  const std::int64_t most = std::int64_t{batch_size_} * kMostGrowth;
+  batch_size_ = static_cast<std::uint32_t>(std::min<std::int64_t>({fitting, most, 1 << 30}));
+}
+
+void MapWorker::note_slow(std::size_t item, std::int64_t elapsed) {
+  auto shorter = [](const SlowEntry& a, const SlowEntry& b) {
+    return a.elapsed.load(std::memory_order_relaxed) < b.elapsed.load(std::memory_order_relaxed);
+  };
+  SlowEntry& least = *std::min_element(slot_.slowest.begin(), slot_.slowest.end(), shorter);
+  if (least.elapsed.load(std::memory_order_relaxed) >= elapsed) return;
+  least.item.store(item, std::memory_order_relaxed);
+  least.elapsed.store(elapsed, std::memory_order_relaxed);
+}
+
+// ---- Telling how it went ----
+
+std::uint64_t MapWorker::errors_written() const noexcept {
+  if (where_ == Where::parent) return 0;
+  const off_t at = ::lseek(STDERR_FILENO, 0, SEEK_CUR);
+  return at > 0 ? static_cast<std::uint64_t>(at) : 0;
+}
+
+/// In a handler. Throws bad_alloc when there is no memory even for that.
+void MapWorker::note_failure(std::int64_t began) {
+  std::vector<std::byte> payload;
+  try {
+    throw;
+  } catch (const detail::Unencodable& refused) {
+    const std::string text = refused.error.to_string();
+    add_failure(RecordKind::unencodable, std::as_bytes(std::span(text)), began);
+  } catch (const std::bad_alloc&) {
+    add_failure(RecordKind::out_of_memory, {}, began);
+  } catch (const std::exception& exception) {
+    payload = encode(record_of(exception)).value_or(std::vector<std::byte>{});
+    add_failure(RecordKind::threw, payload, began);
+  } catch (...) {
+    payload = encode(record_in_flight()).value_or(std::vector<std::byte>{});
+    add_failure(RecordKind::threw, payload, began);
+  }
+}
+
+void MapWorker::add_failure(RecordKind kind, std::span<const std::byte> payload,
+                            std::int64_t began) {
+  Run* const run = slot_.current_run();
+  const std::uint64_t item = run != nullptr ? run->done.load(std::memory_order_relaxed) : 0;
+  records_->begin(item, kind);
+  const FailureHead head{slot_.last_failure.load(std::memory_order_relaxed),
+                         slot_.errors_at_batch.load(std::memory_order_relaxed), errors_written(),
+                         now_ns() - began};
+  std::byte* const to = records_->bytes().extend(sizeof head + payload.size());
+  if (to == nullptr) throw std::bad_alloc{};
+  std::memcpy(to, &head, sizeof head);
+  if (!payload.empty()) std::memcpy(to + sizeof head, payload.data(), payload.size());
+  slot_.errors_at_batch.store(head.errors_end, std::memory_order_relaxed);
+  failed_once_ = true;
+  slot_.written.store(records_->end_record(), std::memory_order_release);
+  slot_.last_failure.store(records_->offset(), std::memory_order_release);
+  if (shape_.tell_failures) tell_parent();
+}
+
+void MapWorker::tell_parent() const noexcept {
+  const std::uint64_t one = 1;
+  // Full or gone: the parent looks anyway.
+  [[maybe_unused]] const auto written = ::write(shape_.notice_fd, &one, sizeof one);
+}
+
+}  // namespace tine::work

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// A worker of a map: finds items, runs them, and says how it went. In a forked child; or in the
+/// parent itself, which then helps. See map_table.h for what it shares with the others.
+///
+/// Cost: an item is a store and a load. A batch, of about 50 us of items, is two looks at the clock
+/// and one compare-and-swap.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "os/shared_region.h"
+#include "tine/detail/map_body.h"
+#include "tine/map.h"
+#include "work/map_table.h"
+#include "work/region_sink.h"
+
+namespace tine::work {
+
+/// What a worker needs to know of its map.
+struct MapShape {
+  MapTable& table;
+  std::span<WorkerSlot> slots;
+  std::byte* values;  ///< where plain results go
+  detail::MapBody& body;
+  const MapOptions& options;
+  int notice_fd;       ///< an eventfd: written after failures, and when `more` was taken from
+  bool tell_failures;  ///< at once
+};
+
+class MapWorker {
+ public:
+  /// In the parent it never waits for others, and stderr is not its own.
+  enum class Where : unsigned char { child, parent };
+
+  /// `place`: of its slot. `arena`: its memory for records, used up to `arena_used`.
+  MapWorker(const MapShape& shape, std::size_t place, const os::SharedRegion& arena,
+            std::size_t arena_used, Where where);
+  MapWorker(MapWorker&&) = delete;
+  ~MapWorker();
+
+  /// The whole life of a worker process. Gives its exit code.
+  int run() noexcept;
+
+  /// The user's initializer. False: it failed.
+  bool initialize();
+  /// Runs one batch. False: there is nothing more to do, or the worker retires.
+  bool step();
+
+ private:
+  class Records;
+
+  [[nodiscard]] std::uint32_t item_count() const noexcept;
+  [[nodiscard]] bool is_valid(Span items) const noexcept;
+  [[nodiscard]] bool must_retire();
+  [[nodiscard]] bool is_too_large();
+  bool wait_for_items(std::uint32_t offers_seen);
+  [[nodiscard]] std::optional<Span> next_batch();
+  bool find_items();
+  bool take_handed_out();
+  bool steal();
+  bool ask_for_share();
+  [[nodiscard]] std::uint64_t batch_left(WorkerSlot& slot) const noexcept;
+
+  bool note_batch(Span batch);
+  void run_batch(Span batch);
+  void run_items(Span batch);
+  void note_failure(std::int64_t began);
+  void add_failure(RecordKind kind, std::span<const std::byte> payload, std::int64_t began);
+  void hand_back(Span batch);
+  void size_next_batch(std::size_t items, std::int64_t elapsed);
+  void note_slow(std::size_t item, std::int64_t elapsed);
+  [[nodiscard]] std::uint64_t errors_written() const noexcept;
+  void tell_parent() const noexcept;
+
+  MapShape shape_;
+  std::size_t place_;
+  WorkerSlot& slot_;
+  std::unique_ptr<Records> records_;
+  std::uint32_t batch_size_ = 1;
+  std::size_t items_done_ = 0;
+  std::int64_t next_look_at_rss_ = 0;
+  Where where_;
+  bool failed_once_ = false;
+};
+
+}  // namespace tine::work
