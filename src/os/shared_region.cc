@@ -29,10 +29,18 @@ SharedRegion::~SharedRegion() {
 }
 
 int SharedRegion::populate(std::size_t offset, std::size_t size) const noexcept {
-  constexpr std::size_t kPage = 4096;
-  if (size > size_ || offset > size_ - size) return ENOMEM;
-  const std::size_t from = offset / kPage * kPage;
-  while (::madvise(at_ + from, offset + size - from, MADV_POPULATE_WRITE) != 0) {
+  return SharedPart(*this).populate(offset, size);
+}
+
+int SharedPart::populate(std::size_t offset, std::size_t size) const noexcept {
+  const std::size_t all = bytes_.size();
+  if (size > all || offset > all - size) return ENOMEM;
+  if (size == 0) return 0;
+  constexpr std::uintptr_t kPage = 4096;
+  const auto begin = reinterpret_cast<std::uintptr_t>(bytes_.data() + offset);
+  const std::uintptr_t from = begin / kPage * kPage;
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): rounded down to its page
+  while (::madvise(reinterpret_cast<void*>(from), begin + size - from, MADV_POPULATE_WRITE) != 0) {
     if (errno == EINVAL) return 0;
     if (errno != EINTR && errno != EAGAIN) return errno == EFAULT ? ENOMEM : errno;
   }

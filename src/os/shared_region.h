@@ -47,4 +47,21 @@ class SharedRegion {
   std::size_t size_ = 0;
 };
 
+/// A part of a region, which somebody else owns.
+class SharedPart {
+ public:
+  SharedPart() noexcept = default;
+  explicit SharedPart(std::span<std::byte> bytes) noexcept : bytes_(bytes) {}
+  SharedPart(const SharedRegion& region) noexcept  // NOLINT: all of it
+      : bytes_(region.data(), region.size()) {}
+
+  [[nodiscard]] std::byte* data() const noexcept { return bytes_.data(); }
+  [[nodiscard]] std::size_t size() const noexcept { return bytes_.size(); }
+  /// As SharedRegion::populate().
+  [[nodiscard]] int populate(std::size_t offset, std::size_t size) const noexcept;
+
+ private:
+  std::span<std::byte> bytes_;
+};
+
 }  // namespace tine::os

@@ -23,7 +23,7 @@ std::optional<Record> RecordReader::next() noexcept {
   return Record{head.item, head.kind, bytes_.subspan(content, static_cast<std::size_t>(head.size))};
 }
 
-std::vector<FailureRecord> take_failures(const WorkerSlot& slot, const os::SharedRegion& arena,
+std::vector<FailureRecord> take_failures(const WorkerSlot& slot, os::SharedPart arena,
                                          std::size_t begin, std::uint64_t& since) {
   std::vector<FailureRecord> found;
   const std::uint64_t newest = slot.last_failure.load(std::memory_order_acquire);

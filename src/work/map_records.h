@@ -25,7 +25,7 @@ struct Record {
 class RecordReader {
  public:
   /// Requires: begin <= end <= arena.size().
-  RecordReader(const os::SharedRegion& arena, std::size_t begin, std::size_t end) noexcept
+  RecordReader(os::SharedPart arena, std::size_t begin, std::size_t end) noexcept
       : bytes_(arena.data(), end), at_(begin) {}
   [[nodiscard]] std::optional<Record> next() noexcept;
 
@@ -47,8 +47,7 @@ struct FailureRecord {
 
 /// Those of a worker that are newer than the one at offset `since`, oldest first; from `begin` on
 /// the arena is this worker's. Sets `since` to the newest.
-[[nodiscard]] std::vector<FailureRecord> take_failures(const WorkerSlot& slot,
-                                                       const os::SharedRegion& arena,
+[[nodiscard]] std::vector<FailureRecord> take_failures(const WorkerSlot& slot, os::SharedPart arena,
                                                        std::size_t begin, std::uint64_t& since);
 
 }  // namespace tine::work

@@ -93,29 +93,42 @@ std::expected<void, Error> MapRun::prepare() {
   // The parent that helps is one of them, but there is always somebody to do what it leaves.
   if (options_.parent_helps && worker_count_ > 1) --worker_count_;
   const std::size_t seats = worker_count_ + (options_.parent_helps ? 1 : 0);
-  const std::size_t size = sizeof(MapTable) + seats * sizeof(WorkerSlot);
-  auto control = os::SharedRegion::reserve(size, size);
-  if (!control) return std::unexpected(control.error());
-  control_ = std::move(*control);
-  table_ = new (control_.data()) MapTable;
-  auto* const first = reinterpret_cast<WorkerSlot*>(control_.data() + sizeof(MapTable));
-  for (std::size_t i = 0; i < seats; ++i) {
-    new (first + i) WorkerSlot;
-    seats_.emplace_back(i, first[i]);
-  }
-  slots_ = {first, seats};
+  if (auto ready = prepare_memory(seats); !ready) return ready;
   last_failure_.resize(seats);
   failed_here_.resize(seats);
-  if (const std::size_t each = body_.value_size(); each > 0) {
-    auto values = os::SharedRegion::reserve(each * count_, each * count_);
-    if (!values) return std::unexpected(values.error());
-    const auto owner = std::make_shared<os::SharedRegion>(std::move(*values));
-    values_ = {owner, owner->data()};
-  }
   notice_ = os::above_stdio(Fd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)});
   if (!notice_) return os::failed(Stage::prepare, errno, "the notices of workers");
   prepare_crash_reports();
   return watch_outside();
+}
+
+/// One mapping for the table, the slots and the arenas, of which pages are used as they are needed;
+/// and one for plain results, which live longer. To make and undo a mapping costs 20 us.
+std::expected<void, Error> MapRun::prepare_memory(std::size_t seats) {
+  constexpr std::size_t kArena = std::size_t{64} << 30;  // of address space
+  constexpr std::size_t kLeastArena = std::size_t{64} << 10;
+  constexpr std::size_t kPage = 4096;
+  const std::size_t head =
+      (sizeof(MapTable) + seats * sizeof(WorkerSlot) + kPage - 1) / kPage * kPage;
+  auto memory = os::SharedRegion::reserve(head + seats * kArena, head + seats * kLeastArena);
+  if (!memory) return std::unexpected(memory.error());
+  memory_ = std::move(*memory);
+  const std::size_t arena = (memory_.size() - head) / seats / kPage * kPage;
+  table_ = new (memory_.data()) MapTable;
+  auto* const first = reinterpret_cast<WorkerSlot*>(memory_.data() + sizeof(MapTable));
+  for (std::size_t i = 0; i < seats; ++i) {
+    new (first + i) WorkerSlot;
+    const std::span bytes(memory_.data() + head + i * arena, arena);
+    seats_.emplace_back(i, first[i], os::SharedPart(bytes));
+  }
+  slots_ = {first, seats};
+  const std::size_t each = body_.value_size();
+  if (each == 0) return {};
+  auto values = os::SharedRegion::reserve(each * count_, each * count_);
+  if (!values) return std::unexpected(values.error());
+  const auto owner = std::make_shared<os::SharedRegion>(std::move(*values));
+  values_ = {owner, owner->data()};
+  return {};
 }
 
 std::expected<void, Error> MapRun::watch_outside() {
@@ -210,7 +223,8 @@ std::expected<void, Error> MapRun::start(WorkerSeat& seat) {
 MapShape MapRun::shape() noexcept {
   const bool tell_failures =
       options_.retries > 0 || options_.stop.failures > 0 || options_.stop.share > 0;
-  return {*table_, slots_, values_.get(), body_, options_, notice_.get(), tell_failures};
+  const os::SharedPart values(std::span(values_.get(), body_.value_size() * count_));
+  return {*table_, slots_, values, body_, options_, notice_.get(), tell_failures};
 }
 
 /// In the child.
@@ -224,7 +238,7 @@ int MapRun::worker_main(std::size_t place) {
 /// In the parent: runs items, and sees to the workers after each batch.
 void MapRun::help() {
   WorkerSeat& seat = seats_.back();
-  if (auto ready = seat.prepare_arena(); !ready) return;  // the workers do it all
+  seat.occupy();
   MapWorker self(shape(), seat.place(), seat.arena(), seat.arena_used(), MapWorker::Where::parent);
   if (self.initialize()) {
     while (!fate_ && self.step()) loop_.run_once(Clock::now());
@@ -309,7 +323,6 @@ void MapRun::account_for(WorkerSeat& seat, const std::expected<Finished, Error>&
 
 void MapRun::take_failures(WorkerSeat& seat) {
   const std::size_t place = seat.place();
-  if (!seat.arena()) return;
   const auto found =
       work::take_failures(seat.slot(), seat.arena(), seat.arena_used(), last_failure_[place]);
   const bool in_initializer = seat.slot().runs_used.load(std::memory_order_acquire) == 0;

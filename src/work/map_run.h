@@ -55,6 +55,7 @@ class MapRun {
   };
 
   std::expected<void, Error> prepare();
+  std::expected<void, Error> prepare_memory(std::size_t seats);
   std::expected<void, Error> watch_outside();
   void deal_items();
   void work_to_the_end();
@@ -110,7 +111,7 @@ class MapRun {
   std::size_t worker_count_ = 1;
   const Clock::time_point began_ = Clock::now();
 
-  os::SharedRegion control_{};
+  os::SharedRegion memory_{};
   MapTable* table_ = nullptr;
   std::span<WorkerSlot> slots_{};
   std::shared_ptr<std::byte> values_{};  ///< of plain results

@@ -32,11 +32,17 @@ constexpr std::int64_t kWorthNoting = 20'000;
 /// A worker that has written so much to stderr is replaced: writing ends at twice that.
 constexpr std::uint64_t kMostErrors = std::uint64_t{8} << 20;
 
+void passed(WorkerStep step) noexcept {
+  if (at_worker_step != nullptr) at_worker_step(step);
+}
+
 const std::uint32_t* word_of(const std::atomic<std::uint32_t>& atomic) noexcept {
   return reinterpret_cast<const std::uint32_t*>(&atomic);
 }
 
 }  // namespace
+
+void (*at_worker_step)(WorkerStep step) noexcept = nullptr;
 
 void MapTable::announce() noexcept {
   offers.fetch_add(1, std::memory_order_acq_rel);
@@ -46,7 +52,7 @@ void MapTable::announce() noexcept {
 /// Frames what a worker writes: each record begins at a multiple of 8.
 class MapWorker::Records final : public detail::RecordSink {
  public:
-  Records(const os::SharedRegion& arena, std::size_t used)
+  Records(os::SharedPart arena, std::size_t used)
       : sink_(arena, used, used, kLargestStep), whole_(used) {}
 
   void begin_record(std::size_t item) override { begin(item, RecordKind::value); }
@@ -78,7 +84,7 @@ class MapWorker::Records final : public detail::RecordSink {
   std::byte* head_ = nullptr;
 };
 
-MapWorker::MapWorker(const MapShape& shape, std::size_t place, const os::SharedRegion& arena,
+MapWorker::MapWorker(const MapShape& shape, std::size_t place, os::SharedPart arena,
                      std::size_t arena_used, Where where)
     : shape_(shape),
       place_(place),
@@ -102,6 +108,7 @@ int MapWorker::run() noexcept {
 
 bool MapWorker::initialize() {
   slot_.stage.store(WorkerStage::initializing, std::memory_order_release);
+  passed(WorkerStep::started);
   const std::int64_t began = now_ns();
   try {
     shape_.body.begin_worker();
@@ -111,6 +118,7 @@ bool MapWorker::initialize() {
     return false;
   }
   slot_.stage.store(WorkerStage::working, std::memory_order_release);
+  passed(WorkerStep::initialized);
   return true;
 }
 
@@ -120,6 +128,7 @@ bool MapWorker::step() {
     if (slot_.stage.load() == WorkerStage::working) {
       slot_.stage.store(WorkerStage::finished, std::memory_order_release);
     }
+    passed(WorkerStep::ending);
     // Whoever waits for a share of ours has to look elsewhere.
     shape_.table.announce();
     return false;
@@ -170,6 +179,7 @@ std::optional<Span> MapWorker::next_batch() {
     }
     const Span batch = slot_.range.take_front(most);
     if (!batch.empty()) {
+      passed(WorkerStep::took_from_front);
       if (!is_valid(batch)) continue;  // somebody has scribbled: the parent's account will tell
       if (note_batch(batch)) return batch;
       slot_.range.put_back(batch);
@@ -206,6 +216,7 @@ bool MapWorker::take_handed_out() {
   for (ItemRange& range : shape_.table.handed_out) {
     if (range.load().empty()) continue;
     const Span taken = range.take_all();
+    passed(WorkerStep::took_handed_out);
     if (shape_.table.more.load(std::memory_order_acquire) != 0) tell_parent();
     if (!is_valid(taken)) continue;
     slot_.range.put(taken);
@@ -225,6 +236,7 @@ bool MapWorker::steal() {
   }
   if (victim == nullptr) return false;
   const Span taken = victim->range.take_half();
+  passed(WorkerStep::stole);
   if (!is_valid(taken)) return !taken.empty();  // look again: there may be others
   slot_.range.put(taken);
   return true;
@@ -269,12 +281,15 @@ bool MapWorker::note_batch(Span batch) {
     // Until the limit is set the new run has no batch, whatever the old limit.
     slot_.limit.store(0, std::memory_order_release);
     slot_.runs_used.store(used + 1, std::memory_order_release);
+    passed(WorkerStep::opened_run);
   }
   slot_.limit.store(batch.end, std::memory_order_release);
+  passed(WorkerStep::set_limit);
   return true;
 }
 
 void MapWorker::run_batch(Span batch) {
+  populate_values(batch);
   const std::int64_t began = now_ns();
   if (shape_.options.timeout.count() > 0) {
     slot_.item_started.store(began, std::memory_order_release);
@@ -290,8 +305,10 @@ void MapWorker::run_batch(Span batch) {
         slot_.item_started.store(now_ns(), std::memory_order_relaxed);
       }
       run.done.fetch_add(1, std::memory_order_release);
+      passed(WorkerStep::counted_failure);
     }
   }
+  passed(WorkerStep::ended_batch);
   const std::int64_t elapsed = now_ns() - began;
   const std::uint64_t done = run.done.load(std::memory_order_relaxed);
   const std::size_t items = done - batch.begin;
@@ -302,6 +319,25 @@ void MapWorker::run_batch(Span batch) {
   hand_back({static_cast<std::uint32_t>(done), batch.end});
 }
 
+/// Asks for the pages of results before they are written, many at once: one by one each of them
+/// costs 1.5 us more. Throws bad_alloc where there are none, which would be a SIGBUS later.
+void MapWorker::populate_values(Span batch) {
+  const std::size_t each = shape_.body.value_size();
+  const std::size_t begin = batch.begin * each;
+  const std::size_t end = batch.end * each;
+  constexpr std::size_t kWorthAsking = std::size_t{16} << 10;
+  if (end - begin < kWorthAsking || (begin >= values_begin_ && end <= values_end_)) return;
+  constexpr std::size_t kStep = std::size_t{1} << 20;
+  // What follows is likely to be ours, unless somebody steals it.
+  const std::size_t ours = std::max<std::size_t>(slot_.range.load().end, batch.end) * each;
+  const std::size_t from = begin >= values_begin_ && begin <= values_end_ ? values_end_ : begin;
+  const std::size_t until =
+      std::min({std::max(end, from + kStep), std::max(end, ours), shape_.values.size()});
+  if (shape_.values.populate(from, until - from) != 0) throw std::bad_alloc{};
+  if (from != values_end_) values_begin_ = from;
+  values_end_ = until;
+}
+
 void MapWorker::run_items(Span batch) {
   const bool timed = shape_.options.timeout.count() > 0;
   const detail::ItemBatch items(batch.begin, batch.end,
@@ -309,13 +345,15 @@ void MapWorker::run_items(Span batch) {
                                  .interrupted = &slot_.interrupted,
                                  .started = timed ? &slot_.item_started : nullptr,
                                  .written = &slot_.written});
-  shape_.body.run(items, shape_.values, *records_);
+  shape_.body.run(items, shape_.values.data(), *records_);
 }
 
 void MapWorker::hand_back(Span rest) {
   if (!rest.empty()) {
     slot_.limit.store(rest.begin, std::memory_order_release);
+    passed(WorkerStep::lowered_limit);
     slot_.range.put_back(rest);
+    passed(WorkerStep::handed_back);
   }
   if ((slot_.interrupted.load(std::memory_order_relaxed) & kShare) != 0) {
     slot_.interrupted.fetch_and(~kShare, std::memory_order_acq_rel);
@@ -387,7 +425,9 @@ void MapWorker::add_failure(RecordKind kind, std::span<const std::byte> payload,
   slot_.errors_at_batch.store(head.errors_end, std::memory_order_relaxed);
   failed_once_ = true;
   slot_.written.store(records_->end_record(), std::memory_order_release);
+  passed(WorkerStep::wrote_failure);
   slot_.last_failure.store(records_->offset(), std::memory_order_release);
+  passed(WorkerStep::linked_failure);
   if (shape_.tell_failures) tell_parent();
 }
 

@@ -21,11 +21,33 @@
 
 namespace tine::work {
 
+/// The places where a worker has done a part of what belongs together.
+enum class WorkerStep : unsigned char {
+  started,
+  initialized,
+  took_from_front,  ///< of its range: the items are in no word
+  took_handed_out,
+  stole,
+  opened_run,  ///< another entry, without a batch
+  set_limit,   ///< the batch has begun
+  wrote_failure,
+  linked_failure,
+  counted_failure,
+  ended_batch,
+  lowered_limit,  ///< to hand back the rest, which is in no word
+  handed_back,
+  ending,
+  kCount,
+};
+
+/// For tests, which kill workers there; called in the worker. Not set: one load a batch and step.
+extern void (*at_worker_step)(WorkerStep step) noexcept;
+
 /// What a worker needs to know of its map.
 struct MapShape {
   MapTable& table;
   std::span<WorkerSlot> slots;
-  std::byte* values;  ///< where plain results go
+  os::SharedPart values;  ///< where plain results go
   detail::MapBody& body;
   const MapOptions& options;
   int notice_fd;       ///< an eventfd: written after failures, and when `more` was taken from
@@ -38,8 +60,8 @@ class MapWorker {
   enum class Where : unsigned char { child, parent };
 
   /// `place`: of its slot. `arena`: its memory for records, used up to `arena_used`.
-  MapWorker(const MapShape& shape, std::size_t place, const os::SharedRegion& arena,
-            std::size_t arena_used, Where where);
+  MapWorker(const MapShape& shape, std::size_t place, os::SharedPart arena, std::size_t arena_used,
+            Where where);
   MapWorker(MapWorker&&) = delete;
   ~MapWorker();
 
@@ -69,6 +91,7 @@ class MapWorker {
   bool note_batch(Span batch);
   void run_batch(Span batch);
   void run_items(Span batch);
+  void populate_values(Span batch);
   void note_failure(std::int64_t began);
   void add_failure(RecordKind kind, std::span<const std::byte> payload, std::int64_t began);
   void hand_back(Span batch);
@@ -81,6 +104,8 @@ class MapWorker {
   std::size_t place_;
   WorkerSlot& slot_;
   std::unique_ptr<Records> records_;
+  std::size_t values_begin_ = 0;  ///< of results there are pages from here
+  std::size_t values_end_ = 0;    ///< to here, in bytes
   std::uint32_t batch_size_ = 1;
   std::size_t items_done_ = 0;
   std::int64_t next_look_at_rss_ = 0;

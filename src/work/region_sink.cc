@@ -6,7 +6,7 @@
 
 namespace tine::work {
 
-RegionSink::RegionSink(const os::SharedRegion& region, std::size_t from, std::size_t ready,
+RegionSink::RegionSink(os::SharedPart region, std::size_t from, std::size_t ready,
                        std::size_t largest_step) noexcept
     : region_(region),
       ready_(std::max(from, std::min(ready, region.size()))),

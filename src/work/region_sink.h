@@ -15,7 +15,7 @@ class RegionSink final : public detail::ByteSink {
  public:
   /// Writes at `from`; up to `ready` there is memory already. Each time more is needed, at least as
   /// much again is asked for as there is, but not above `largest_step`.
-  RegionSink(const os::SharedRegion& region, std::size_t from, std::size_t ready,
+  RegionSink(os::SharedPart region, std::size_t from, std::size_t ready,
              std::size_t largest_step) noexcept;
 
   /// The offset of what comes next.
@@ -28,7 +28,7 @@ class RegionSink final : public detail::ByteSink {
  private:
   bool grow(std::size_t size) override;
 
-  const os::SharedRegion& region_;
+  os::SharedPart region_;
   std::size_t ready_;
   std::size_t largest_step_;
 };

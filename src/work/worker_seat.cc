@@ -17,31 +17,11 @@ namespace tine::work {
 
 using detail::ChildAccess;
 
-std::expected<void, Error> WorkerSeat::prepare_arena() {
+void WorkerSeat::occupy() noexcept {
   started_ = std::chrono::steady_clock::now();
   last_pid_ = os::own_pid();
-  if (!arena_) {
-    constexpr std::size_t kMost = std::size_t{64} << 30;  // of address space
-    constexpr std::size_t kLeast = std::size_t{64} << 10;
-    auto reserved = os::SharedRegion::reserve(kMost, kLeast);
-    if (!reserved) return std::unexpected(reserved.error());
-    arena_ = std::move(*reserved);
-    arena_used_ = kArenaStart;
-    slot_.written.store(arena_used_, std::memory_order_relaxed);
-  } else {
-    const std::size_t written = slot_.written.load(std::memory_order_acquire);
-    arena_used_ = std::clamp(written, arena_used_, arena_.size());
-  }
-  return {};
-}
-
-std::expected<void, Error> WorkerSeat::start(const MapOptions& options,
-                                             const std::function<int()>& main) {
-  if (auto ready = prepare_arena(); !ready) return ready;
-  auto errors = ChildErrors::create();
-  if (!errors) return std::unexpected(errors.error());
-  errors_ = std::move(*errors);
-
+  const std::size_t written = slot_.written.load(std::memory_order_acquire);
+  arena_used_ = std::clamp(written, arena_used_, arena_.size());
   // What the last worker has left in its range has been taken from it.
   std::destroy_at(&slot_);
   std::construct_at(&slot_);
@@ -50,6 +30,14 @@ std::expected<void, Error> WorkerSeat::start(const MapOptions& options,
   ended_item_.reset();
   where_.clear();
   no_answer_.clear();
+}
+
+std::expected<void, Error> WorkerSeat::start(const MapOptions& options,
+                                             const std::function<int()>& main) {
+  occupy();
+  auto errors = ChildErrors::create();
+  if (!errors) return std::unexpected(errors.error());
+  errors_ = std::move(*errors);
 
   const LaunchOptions how{.grace = options.grace, .name = options.name, .threads = options.threads};
   const auto core = options.core_dump ? CoreDump::yes : CoreDump::no;

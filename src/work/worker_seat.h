@@ -30,10 +30,12 @@ class WorkerSeat {
   /// Why we end it.
   enum class Ending : unsigned char { none, timed_out, cancelled };
 
-  WorkerSeat(std::size_t place, WorkerSlot& slot) noexcept : place_(place), slot_(slot) {}
+  /// `arena`: memory for records.
+  WorkerSeat(std::size_t place, WorkerSlot& slot, os::SharedPart arena) noexcept
+      : place_(place), slot_(slot), arena_(arena) {}
 
-  /// Memory for records, behind those that are there.
-  std::expected<void, Error> prepare_arena();
+  /// Begins to use the seat, behind the records that are there.
+  void occupy() noexcept;
   /// Forks a worker, which runs `main` with this seat's arena.
   /// Errors: those of launch(), and of memory for records and stderr.
   std::expected<void, Error> start(const MapOptions& options, const std::function<int()>& main);
@@ -41,7 +43,7 @@ class WorkerSeat {
   [[nodiscard]] bool is_alive() const noexcept { return static_cast<bool>(child_); }
   [[nodiscard]] std::size_t place() const noexcept { return place_; }
   [[nodiscard]] WorkerSlot& slot() const noexcept { return slot_; }
-  [[nodiscard]] const os::SharedRegion& arena() const noexcept { return arena_; }
+  [[nodiscard]] os::SharedPart arena() const noexcept { return arena_; }
   /// Up to where records of earlier workers in this seat go.
   [[nodiscard]] std::size_t arena_used() const noexcept { return arena_used_; }
   [[nodiscard]] int fd() const noexcept { return child_.fd(); }
@@ -76,7 +78,7 @@ class WorkerSeat {
  private:
   const std::size_t place_;
   WorkerSlot& slot_;
-  os::SharedRegion arena_{};
+  os::SharedPart arena_;
   std::size_t arena_used_ = kArenaStart;
   Child child_{};
   std::optional<ChildErrors> errors_{};

@@ -1,0 +1,451 @@
+// SPDX-License-Identifier: MIT
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <numeric>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "os/shared_region.h"
+#include "support/clean_process_test.h"
+#include "tine/map.h"
+
+namespace tine {
+namespace {
+
+using namespace std::chrono_literals;
+using namespace std::string_literals;
+
+struct MapOptionsTest : test::CleanProcessTest {};
+struct MapThreadsTest : test::CleanProcessTest {};
+struct MapNoAsanTest : test::CleanProcessTest {};
+
+std::vector<int> numbers(int count) {
+  std::vector<int> all(static_cast<std::size_t>(count));
+  std::iota(all.begin(), all.end(), 0);
+  return all;
+}
+
+/// Counters that workers and this process share.
+class SharedCounters {
+ public:
+  explicit SharedCounters(std::size_t count)
+      : memory_(os::SharedRegion::reserve(count * sizeof(std::atomic<int>), 1).value()) {
+    for (std::size_t i = 0; i < count; ++i)
+      new (memory_.data() + i * sizeof(std::atomic<int>)) std::atomic<int>(0);
+  }
+  std::atomic<int>& operator[](std::size_t i) const {
+    return *std::launder(
+        reinterpret_cast<std::atomic<int>*>(memory_.data() + i * sizeof(std::atomic<int>)));
+  }
+
+ private:
+  os::SharedRegion memory_;
+};
+
+template <class Results>
+std::set<pid_t> distinct(const Results& results) {
+  std::set<pid_t> all;
+  for (const auto& result : results) all.insert(*result);
+  return all;
+}
+
+// ---- Workers ----
+
+TEST_F(MapOptionsTest, B141_AllWorkersAreUsed) {
+  const SharedCounters met(1);
+  // Each worker's first item waits for the others: so all of them have one.
+  const auto results = map(numbers(4),
+                           [&](int) {
+                             met[0].fetch_add(1);
+                             while (met[0].load() < 4) ::sched_yield();
+                             return ::getpid();
+                           },
+                           {.workers = 4});
+  EXPECT_EQ(distinct(results).size(), 4u);
+}
+
+TEST_F(MapOptionsTest, B118_MoreWorkersThanCpusRunAtOnce) {
+  const int count = 2 * static_cast<int>(std::thread::hardware_concurrency()) + 2;
+  const SharedCounters met(1);
+  const auto results = map(numbers(count),
+                           [&](int) {
+                             met[0].fetch_add(1);
+                             while (met[0].load() < count) ::sched_yield();
+                             return true;
+                           },
+                           {.workers = count});
+  EXPECT_TRUE(results.all_succeeded());
+}
+
+TEST_F(MapOptionsTest, B162_WorkerCountComesFromTheEnvironment) {
+  ::setenv("TINE_WORKERS", "3", 1);
+  const SharedCounters met(1);
+  const auto results = map(numbers(3), [&](int) {
+    met[0].fetch_add(1);
+    while (met[0].load() < 3) ::sched_yield();
+    return ::getpid();
+  });
+  ::unsetenv("TINE_WORKERS");
+  EXPECT_EQ(distinct(results).size(), 3u);
+}
+
+TEST_F(MapOptionsTest, B122_AnyChunkGivesTheSameResults) {
+  for (const std::size_t chunk : {1u, 6u, 40u, 50u}) {
+    const auto results =
+        map(numbers(40), [](int n) { return n + 1; }, {.workers = 3, .chunk = chunk});
+    for (std::size_t i = 0; i < 40; ++i) ASSERT_EQ(results[i].value(), static_cast<int>(i) + 1);
+  }
+}
+
+/// Runs quickly once two processes have run items of it.
+pid_t linger_until_shared(const SharedCounters& pids) {
+  const pid_t self = ::getpid();
+  int nobody = 0;
+  if (!pids[0].compare_exchange_strong(nobody, self) && nobody != self) pids[1] = self;
+  if (pids[1].load() == 0) ::usleep(100);
+  return self;
+}
+
+TEST_F(MapOptionsTest, ItemsLeftInABatchAreSharedWithTheIdle) {
+  const SharedCounters pids(2);
+  const auto results = map(numbers(10'000), [&](int) { return linger_until_shared(pids); },
+                           {.workers = 2, .chunk = 10'000});
+  EXPECT_EQ(distinct(results).size(), 2u);
+}
+
+TEST_F(MapOptionsTest, SlowItemsAtTheEndAreShared) {
+  const SharedCounters pids(2);
+  const auto results = map(
+      numbers(10'000), [&](int n) { return n < 5'000 ? ::getpid() : linger_until_shared(pids); },
+      {.workers = 2});
+  EXPECT_NE(pids[1].load(), 0);
+  EXPECT_TRUE(results.all_succeeded());
+}
+
+TEST_F(MapOptionsTest, ParentThatHelpsRunsItems) {
+  const pid_t self = ::getpid();
+  const SharedCounters met(1);
+  const auto results = map(numbers(2),
+                           [&](int) {
+                             met[0].fetch_add(1);
+                             while (met[0].load() < 2) ::sched_yield();
+                             return ::getpid();
+                           },
+                           {.workers = 2, .parent_helps = true});
+  EXPECT_EQ(distinct(results).size(), 2u);
+  EXPECT_TRUE(distinct(results).contains(self));
+}
+
+TEST_F(MapOptionsTest, ParentThatHelpsReportsExceptionsOfItsItemsToo) {
+  const auto results = map(numbers(100),
+                           [](int n) -> std::string {
+                             if (n % 2 == 0) throw std::runtime_error("even " + std::to_string(n));
+                             return std::to_string(n);
+                           },
+                           {.workers = 2, .parent_helps = true});
+  for (std::size_t i = 0; i < 100; ++i) {
+    ASSERT_EQ(results[i].has_value(), i % 2 == 1) << i;
+    if (i % 2 == 1) {
+      EXPECT_EQ(*results[i], std::to_string(i));
+    } else {
+      EXPECT_EQ(results[i].error().message, "even " + std::to_string(i));
+    }
+  }
+}
+
+TEST_F(MapOptionsTest, B154_NestedMapsWork) {
+  const auto results =
+      map(numbers(4),
+          [](int n) {
+            auto inner = map(numbers(3), [n](int m) { return 10 * n + m; });
+            return std::pair(inner.insights().workers.size(), inner.values().value());
+          },
+          {.workers = 2});
+  for (std::size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(results[i].value().first, 1u);
+    const int n = 10 * static_cast<int>(i);
+    EXPECT_EQ(results[i].value().second, (std::vector<int>{n, n + 1, n + 2}));
+  }
+}
+
+TEST_F(MapThreadsTest, ThreadsAreRefusedUnlessAllowed) {
+  std::atomic<bool> over{false};
+  std::thread other([&] {
+    while (!over) ::sched_yield();
+  });
+  const auto refused = map(numbers(3), [](int n) { return n; });
+  const auto allowed = map(numbers(3), [](int n) { return n; }, {.threads = ThreadPolicy::allow});
+  over = true;
+  other.join();
+  ASSERT_EQ(refused.failures().items(), 3u);
+  EXPECT_EQ(refused[2].error().cause, Cause::not_started);
+  EXPECT_EQ(refused[2].error().error.value().kind, ErrorKind::threads_running);
+  EXPECT_TRUE(allowed.all_succeeded());
+}
+
+// ---- Attempts ----
+
+TEST_F(MapOptionsTest, B063_RetriesCoverExceptionsAndDeathsAlike) {
+  const SharedCounters tried(6);
+  const auto results = map(numbers(6),
+                           [&](int n) {
+                             const int attempt = ++tried[static_cast<std::size_t>(n)];
+                             if (n == 1 && attempt < 3) throw std::runtime_error("not yet");
+                             if (n == 2 && attempt < 3) ::raise(SIGKILL);
+                             if (n == 3) throw std::runtime_error("never");
+                             return attempt;
+                           },
+                           {.workers = 2, .retries = 2});
+  EXPECT_EQ(results[0].value(), 1);
+  EXPECT_EQ(results[1].value(), 3);
+  EXPECT_EQ(results[2].value(), 3);
+  EXPECT_EQ(results[3].error().attempts, 3);
+  EXPECT_EQ(results.insights().retries, 6u);
+  EXPECT_EQ(tried[3].load(), 3);
+}
+
+TEST_F(MapOptionsTest, B061_PredicateDecidesWhatIsTriedAgain) {
+  const SharedCounters tried(2);
+  const auto results = map(numbers(2),
+                           [&](int n) -> int {
+                             ++tried[static_cast<std::size_t>(n)];
+                             throw std::runtime_error(n == 0 ? "transient" : "permanent");
+                           },
+                           {.workers = 1, .retries = 3, .retry_if = [](const Failure& f) {
+                              return f.message == "transient";
+                            }});
+  EXPECT_EQ(tried[0].load(), 4);
+  EXPECT_EQ(tried[1].load(), 1);
+  EXPECT_EQ(results.failures().items(), 2u);
+}
+
+TEST_F(MapOptionsTest, CrashesHaveALimitOfTheirOwn) {
+  const SharedCounters tried(2);
+  const auto results = map(numbers(2),
+                           [&](int n) -> int {
+                             ++tried[static_cast<std::size_t>(n)];
+                             if (n == 0) ::raise(SIGKILL);
+                             throw std::runtime_error("thrown");
+                           },
+                           {.workers = 1, .retries = 3, .crash_retries = 1});
+  EXPECT_EQ(tried[0].load(), 2);
+  EXPECT_EQ(tried[1].load(), 4);
+  EXPECT_EQ(results[0].error().attempts, 2);
+}
+
+TEST_F(MapOptionsTest, B060_DelayedAttemptsComeAlsoWhenAllElseIsDone) {
+  const SharedCounters tried(3);
+  std::vector<int> asked;
+  const auto results = map(numbers(3),
+                           [&](int n) {
+                             if (++tried[static_cast<std::size_t>(n)] < 3)
+                               throw std::runtime_error("again");
+                             return n;
+                           },
+                           {.workers = 2, .retries = 2, .retry_delay = [&](int attempt) {
+                              asked.push_back(attempt);
+                              return 5ms;
+                            }});
+  EXPECT_TRUE(results.all_succeeded());
+  EXPECT_EQ(asked.size(), 6u);
+  EXPECT_EQ(std::ranges::count(asked, 2), 3);
+}
+
+TEST_F(MapOptionsTest, RetriedItemOfATemporaryIsWhole) {
+  const SharedCounters tried(1);
+  std::vector<std::unique_ptr<int>> in;
+  in.push_back(std::make_unique<int>(7));
+  const auto results = map(std::move(in),
+                           [&](std::unique_ptr<int> n) {
+                             if (++tried[0] == 1) throw std::runtime_error("used up");
+                             return *n;
+                           },
+                           {.workers = 1, .retries = 1});
+  EXPECT_EQ(results[0].value(), 7);
+}
+
+// ---- Ends before the end ----
+
+TEST_F(MapOptionsTest, B059_StopsAtSoManyFailures) {
+  for (const std::size_t most : {1u, 3u}) {
+    const auto results = map(numbers(1000),
+                             [](int n) {
+                               if (n % 10 == 0) throw std::runtime_error("tenth");
+                               return n;
+                             },
+                             {.workers = 1, .stop = {.failures = most}, .chunk = 1});
+    std::size_t threw = 0;
+    std::size_t not_run = 0;
+    for (const auto& result : results) {
+      if (result) continue;
+      (result.error().cause == Cause::threw ? threw : not_run) += 1;
+    }
+    EXPECT_GE(threw, most);
+    EXPECT_GE(not_run, 1u);
+    EXPECT_EQ(results[999].error().cause, Cause::cancelled);
+    EXPECT_NE(results[999].error().message.find("stopped after"), std::string::npos);
+  }
+}
+
+TEST_F(MapOptionsTest, StopsAtAShareOfFailures) {
+  const auto results = map(numbers(100), [](int) -> int { throw std::runtime_error("x"); },
+                           {.workers = 1, .stop = {.share = 0.1}, .chunk = 1});
+  EXPECT_EQ(results.failures().items(), 100u);
+  EXPECT_EQ(results[99].error().cause, Cause::cancelled);
+}
+
+TEST_F(MapOptionsTest, B132_RunningSiblingsCanBeKilled) {
+  const SharedCounters waiting(1);
+  const auto results = map(numbers(2),
+                           [&](int n) -> int {
+                             if (n == 1) {
+                               waiting[0] = 1;
+                               for (;;) ::pause();
+                             }
+                             while (waiting[0].load() == 0) ::sched_yield();
+                             throw std::runtime_error("first");
+                           },
+                           {.workers = 2, .stop = {.failures = 1, .kill = true}});
+  EXPECT_EQ(results[0].error().cause, Cause::threw);
+  EXPECT_EQ(results[1].error().cause, Cause::cancelled);
+}
+
+TEST_F(MapOptionsTest, B055_TotalTimeoutKeepsWhatIsDone) {
+  const auto results = map(numbers(4),
+                           [](int n) {
+                             if (n >= 2)
+                               for (;;) ::pause();
+                             return n;
+                           },
+                           {.workers = 1, .total_timeout = 100ms, .chunk = 1});
+  EXPECT_EQ(results[0].value(), 0);
+  EXPECT_EQ(results[1].value(), 1);
+  EXPECT_EQ(results[2].error().cause, Cause::timed_out);
+  EXPECT_EQ(results[3].error().cause, Cause::timed_out);
+}
+
+TEST_F(MapThreadsTest, TokenCancelsFromAnotherThread) {
+  const SharedCounters begun(1);
+  CancelSource stop;
+  std::thread other([&] {
+    while (begun[0].load() == 0) ::sched_yield();
+    stop.cancel();
+  });
+  const auto results =
+      map(numbers(3),
+          [&](int n) {
+            if (n == 0) return n;
+            begun[0] = 1;
+            for (;;) ::pause();
+          },
+          {.grace = 0ms, .workers = 1, .threads = ThreadPolicy::allow, .cancel = stop.token()});
+  other.join();
+  EXPECT_EQ(results[0].value(), 0);
+  EXPECT_EQ(results[1].error().cause, Cause::cancelled);
+  EXPECT_EQ(results[2].error().cause, Cause::cancelled);
+}
+
+TEST_F(MapOptionsTest, ExceptionOfACallbackLeavesNothingBehind) {
+  EXPECT_THROW((void)map(numbers(4),
+                         [](int) -> int {
+                           for (;;) ::pause();
+                         },
+                         {.workers = 2,
+                          .progress = [](const MapProgress&) { throw std::logic_error("enough"); },
+                          .progress_interval = 1ms}),
+               std::logic_error);
+}
+
+// ---- The rest ----
+
+TEST_F(MapOptionsTest, WorkersAreReplacedAfterSoManyItems) {
+  const auto results = map(numbers(10), [](int) { return ::getpid(); },
+                           {.workers = 1, .recycle = {.after_items = 3}});
+  EXPECT_EQ(distinct(results).size(), 4u);
+  EXPECT_EQ(results.insights().deaths, 0u);
+}
+
+TEST_F(MapNoAsanTest, WorkersAreReplacedWhenTheyHaveGrown) {
+  const auto results =
+      map(numbers(6),
+          [](int) {
+            std::string* const kept = new std::string(std::size_t{64} << 20, 'x');
+            ::usleep(kept->size() > 0 ? 3000 : 0);  // looks are milliseconds apart
+            return ::getpid();
+          },
+          {.workers = 1, .recycle = {.above_rss = std::size_t{96} << 20}, .chunk = 1});
+  EXPECT_GE(distinct(results).size(), 2u);
+}
+
+TEST_F(MapNoAsanTest, MemoryLimitIsOutOfMemoryOfItsItem) {
+  const auto results = map(numbers(4),
+                           [](int n) {
+                             if (n == 1) return std::string(std::size_t{256} << 20, 'x').size();
+                             return std::size_t{1};
+                           },
+                           {.memory = std::size_t{64} << 20, .workers = 2});
+  EXPECT_EQ(results[1].error().cause, Cause::out_of_memory);
+  EXPECT_EQ(results.failures().items(), 1u);
+}
+
+TEST_F(MapOptionsTest, ProgressEndsWithAllItemsDone) {
+  std::vector<MapProgress> seen;
+  const auto results = map(numbers(50),
+                           [](int n) {
+                             if (n == 7) throw std::runtime_error("x");
+                             return n;
+                           },
+                           {.workers = 2,
+                            .progress = [&](const MapProgress& p) { seen.push_back(p); },
+                            .progress_interval = 1ms});
+  ASSERT_FALSE(seen.empty());
+  EXPECT_EQ(seen.back().items, 50u);
+  EXPECT_EQ(seen.back().done, 50u);
+  EXPECT_EQ(seen.back().failed, 1u);
+  EXPECT_TRUE(std::ranges::is_sorted(seen, {}, &MapProgress::done));
+}
+
+TEST_F(MapOptionsTest, B030_StderrOfAFailedItemIsKept) {
+  ::testing::internal::CaptureStderr();
+  const auto results = map(numbers(3),
+                           [](int n) {
+                             if (n == 0) return n;
+                             std::fprintf(stderr, "about to fail %d\n", n);
+                             if (n == 1) throw std::runtime_error("x");
+                             ::raise(SIGKILL);
+                             return n;
+                           },
+                           {.workers = 1, .chunk = 1});
+  const std::string passed_on = ::testing::internal::GetCapturedStderr();
+  EXPECT_EQ(results[1].error().stderr_tail, "about to fail 1\n");
+  EXPECT_EQ(results[2].error().stderr_tail, "about to fail 2\n");
+  EXPECT_EQ(passed_on, "about to fail 1\nabout to fail 2\n");
+}
+
+TEST_F(MapOptionsTest, InsightsTellOfWorkersItemsAndDeaths) {
+  const auto results = map(numbers(20),
+                           [](int n) {
+                             if (n == 5) ::raise(SIGKILL);
+                             return n;
+                           },
+                           {.workers = 2, .name = "insight"});
+  const MapInsights& insights = results.insights();
+  std::size_t items = 0;
+  for (const auto& worker : insights.workers) items += worker.items;
+  EXPECT_EQ(items, 19u);
+  EXPECT_EQ(insights.deaths, 1u);
+  EXPECT_NE(insights.to_string().find("killed by signal 9 (SIGKILL)"), std::string::npos)
+      << insights.to_string();
+}
+
+}  // namespace
+}  // namespace tine
