@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <exception>
 #include <string>
@@ -28,6 +29,7 @@ namespace {
 
 constexpr auto kErrorsInterval = 100ms;
 constexpr int kMostIdleDeaths = 16;
+constexpr int kMostDeathsInInitializer = 3;
 constexpr int kMostReclaims = 3;
 
 std::string subject_of(const MapOptions& options) {
@@ -224,7 +226,9 @@ MapShape MapRun::shape() noexcept {
   const bool tell_failures =
       options_.retries > 0 || options_.stop.failures > 0 || options_.stop.share > 0;
   const os::SharedPart values(std::span(values_.get(), body_.value_size() * count_));
-  return {*table_, slots_, values, body_, options_, notice_.get(), tell_failures};
+  // What is tried again has not failed yet: then only this process can tell.
+  const std::uint64_t stop_at = options_.retries > 0 ? 0 : failures_to_stop();
+  return {*table_, slots_, values, body_, options_, notice_.get(), tell_failures, stop_at};
 }
 
 /// In the child.
@@ -252,8 +256,7 @@ void MapRun::on_ended(WorkerSeat& seat) {
   loop_.unwatch(seat.fd());
   const auto finished = seat.leave();
   account_for(seat, finished);
-  // Who waited for a share of its batch has to look elsewhere.
-  table_->announce();
+  table_->announce();  // who waited for it has to look elsewhere
   start_workers();
 }
 
@@ -309,18 +312,21 @@ void MapRun::give_up(Failure fate, bool kill, Ending why) {
 
 void MapRun::account_for(WorkerSeat& seat, const std::expected<Finished, Error>& finished) {
   take_failures(seat);
-  add_runs(seat);
-  const WorkerSlot& slot = seat.slot();
-  const std::size_t written = slot.written.load(std::memory_order_acquire);
-  if (body_.has_records() && written > seat.arena_used() && written <= seat.arena().size()) {
-    records_.push_back({seat.place(), seat.arena_used(), written});
+  const auto records_end = seat.records_end();
+  // Without its records what it has done is worth nothing.
+  if (!body_.has_records() || records_end) add_runs(seat);
+  if (body_.has_records() && records_end) {
+    records_.push_back({seat.place(), seat.arena_used(), *records_end});
   }
   note_worker(seat, finished);
-  const auto stage = slot.stage.load(std::memory_order_acquire);
-  if (stage == WorkerStage::init_failed) return;  // its failure record has said it
-  blame(seat, finished);
+  // Its failure record has said it.
+  const auto stage = seat.slot().stage.load(std::memory_order_acquire);
+  if (stage != WorkerStage::init_failed) blame(seat, finished);
+  // Nobody is to wait for a share of its batch.
+  seat.slot().limit.store(0, std::memory_order_release);
 }
 
+/// Follows the chain of failure records from the newest to the last one that was taken.
 void MapRun::take_failures(WorkerSeat& seat) {
   const std::size_t place = seat.place();
   const auto found =
@@ -343,10 +349,11 @@ void MapRun::initializer_failed(Failure why) {
   give_up(std::move(why), true, Ending::cancelled);
 }
 
-/// What it has done, without the items that failed.
+/// What it has done, without the items that failed: one that was tried again here stands in two
+/// runs, of which the failures take the first ones.
 void MapRun::add_runs(WorkerSeat& seat) {
-  auto& failed = failed_here_[seat.place()];
-  std::ranges::sort(failed);
+  std::map<std::uint64_t, int> failed;
+  for (const std::uint32_t item : failed_here_[seat.place()]) ++failed[item];
   const std::size_t used =
       std::min<std::size_t>(seat.slot().runs_used.load(std::memory_order_acquire), kMostRuns);
   for (std::size_t i = 0; i < used; ++i) {
@@ -354,10 +361,10 @@ void MapRun::add_runs(WorkerSeat& seat) {
     const std::uint64_t end = run.done.load(std::memory_order_acquire);
     std::uint64_t begin = run.begin.load(std::memory_order_relaxed);
     if (begin > end || end > count_) continue;  // no honest worker says that
-    for (auto item = std::ranges::lower_bound(failed, begin); item != failed.end() && *item < end;
-         ++item) {
-      done_.add({static_cast<std::uint32_t>(begin), *item});
-      begin = std::uint64_t{*item} + 1;
+    for (auto item = failed.lower_bound(begin); item != failed.end() && item->first < end;) {
+      done_.add({static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(item->first)});
+      begin = item->first + 1;
+      item = --item->second == 0 ? failed.erase(item) : std::next(item);
     }
     done_.add({static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end)});
   }
@@ -371,9 +378,9 @@ void MapRun::blame(WorkerSeat& seat, const std::expected<Finished, Error>& finis
   const auto meant = seat.item_at_ending();
   Failure made = in_order && !meant ? Failure{} : failure_of(seat, finished);
   if (!in_order) ++insights_.deaths;
+  if (seat.items_done() > 0) idle_deaths_ = 0;
   if (seat.ending() == Ending::none) {
     if (in_order) return take_rest(seat, item.value_or(count_));
-    if (stage == WorkerStage::initializing) return initializer_failed(std::move(made));
     if (!item) return died_idle(seat, std::move(made));
     take_rest(seat, std::uint64_t{*item} + 1);
     return item_failed(*item, std::move(made), true);
@@ -386,9 +393,16 @@ void MapRun::blame(WorkerSeat& seat, const std::expected<Finished, Error>& finis
   }
 }
 
+/// It may have been killed from outside; one after the other will not be.
 void MapRun::died_idle(WorkerSeat& seat, Failure why) {
   take_rest(seat, count_);
-  if (++idle_deaths_ > kMostIdleDeaths) give_up(std::move(why), true, Ending::cancelled);
+  const auto stage = seat.slot().stage.load(std::memory_order_acquire);
+  const bool in_initializer = stage == WorkerStage::starting || stage == WorkerStage::initializing;
+  ++idle_deaths_;
+  if (in_initializer && idle_deaths_ >= kMostDeathsInInitializer) {
+    return initializer_failed(std::move(why));
+  }
+  if (idle_deaths_ > kMostIdleDeaths) give_up(std::move(why), true, Ending::cancelled);
 }
 
 /// What it was to do from item `from` of its batch on, and its range, are for others.
@@ -469,16 +483,21 @@ void MapRun::try_again(std::uint32_t item, int attempt) {
   });
 }
 
-void MapRun::check_stop_policy() {
+/// 0: no number of failures stops the map.
+std::uint64_t MapRun::failures_to_stop() const noexcept {
   const StopPolicy& stop = options_.stop;
-  const auto failed = static_cast<double>(failures_.size());
-  const bool by_number = stop.failures > 0 && failures_.size() >= stop.failures;
-  const bool by_share = stop.share > 0 && failed >= stop.share * count_;
-  if (fate_ || (!by_number && !by_share)) return;
+  if (stop.share <= 0) return stop.failures;
+  const auto by_share = static_cast<std::uint64_t>(std::ceil(std::min(stop.share, 1.0) * count_));
+  return stop.failures > 0 ? std::min<std::uint64_t>(stop.failures, by_share) : by_share;
+}
+
+void MapRun::check_stop_policy() {
+  const std::uint64_t most = failures_to_stop();
+  if (fate_ || most == 0 || failures_.size() < most) return;
   Failure fate = failure(Cause::cancelled);
   fate.message = "not run: the map was stopped after " + std::to_string(failures_.size()) +
                  (failures_.size() == 1 ? " failure" : " failures");
-  give_up(std::move(fate), stop.kill, Ending::cancelled);
+  give_up(std::move(fate), options_.stop.kill, Ending::cancelled);
 }
 
 /// Puts what is pending where workers find it.

@@ -89,6 +89,7 @@ class MapRun {
   void try_again(std::uint32_t item, int attempt);
   void hand_out();
   [[nodiscard]] bool reclaim_missing();
+  [[nodiscard]] std::uint64_t failures_to_stop() const noexcept;
   void check_stop_policy();
   void note_worker(WorkerSeat& seat, const std::expected<Finished, Error>& finished);
 

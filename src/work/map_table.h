@@ -86,7 +86,8 @@ inline constexpr std::size_t kHandedOut = 64;
 struct alignas(64) MapTable {
   /// A futex: counts whenever there may be something new to take.
   std::atomic<std::uint32_t> offers{0};
-  std::atomic<std::uint32_t> stop{0};  ///< nothing new is to begin
+  std::atomic<std::uint32_t> stop{0};      ///< nothing new is to begin
+  std::atomic<std::uint64_t> failures{0};  ///< items that threw, where that may stop the map
   /// The parent has more to hand out than there is room: worth waiting for.
   std::atomic<std::uint32_t> more{0};
   alignas(64) std::array<ItemRange, kHandedOut> handed_out{};

@@ -32,17 +32,13 @@ constexpr std::int64_t kWorthNoting = 20'000;
 /// A worker that has written so much to stderr is replaced: writing ends at twice that.
 constexpr std::uint64_t kMostErrors = std::uint64_t{8} << 20;
 
-void passed(WorkerStep step) noexcept {
-  if (at_worker_step != nullptr) at_worker_step(step);
-}
-
 const std::uint32_t* word_of(const std::atomic<std::uint32_t>& atomic) noexcept {
   return reinterpret_cast<const std::uint32_t*>(&atomic);
 }
 
 }  // namespace
 
-void (*at_worker_step)(WorkerStep step) noexcept = nullptr;
+void (*at_worker_step)(WorkerStep step, MapTable& table, WorkerSlot& slot) noexcept = nullptr;
 
 void MapTable::announce() noexcept {
   offers.fetch_add(1, std::memory_order_acq_rel);
@@ -93,6 +89,10 @@ MapWorker::MapWorker(const MapShape& shape, std::size_t place, os::SharedPart ar
       where_(where) {}
 
 MapWorker::~MapWorker() = default;
+
+void MapWorker::passed(WorkerStep step) const noexcept {
+  if (at_worker_step != nullptr) at_worker_step(step, shape_.table, slot_);
+}
 
 int MapWorker::run() noexcept {
   if (!initialize()) return 1;
@@ -147,6 +147,11 @@ bool MapWorker::is_valid(Span items) const noexcept {
   return !items.empty() && items.end <= item_count();
 }
 
+bool MapWorker::must_stop() const noexcept {
+  return shape_.table.stop.load(std::memory_order_acquire) != 0 ||
+         (slot_.interrupted.load(std::memory_order_acquire) & kStop) != 0;
+}
+
 bool MapWorker::must_retire() {
   const RecyclePolicy& recycle = shape_.options.recycle;
   if (recycle.after_items > 0 && items_done_ >= recycle.after_items) return true;
@@ -168,7 +173,7 @@ bool MapWorker::is_too_large() {
 
 std::optional<Span> MapWorker::next_batch() {
   for (;;) {
-    if (shape_.table.stop.load(std::memory_order_acquire) != 0) return std::nullopt;
+    if (must_stop()) return std::nullopt;
     if (must_retire()) {
       slot_.stage.store(WorkerStage::retired, std::memory_order_release);
       return std::nullopt;
@@ -180,7 +185,10 @@ std::optional<Span> MapWorker::next_batch() {
     const Span batch = slot_.range.take_front(most);
     if (!batch.empty()) {
       passed(WorkerStep::took_from_front);
-      if (!is_valid(batch)) continue;  // somebody has scribbled: the parent's account will tell
+      if (!is_valid(batch)) {  // somebody has scribbled: the parent's account will tell
+        slot_.range.take_all();
+        continue;
+      }
       if (note_batch(batch)) return batch;
       slot_.range.put_back(batch);
       slot_.stage.store(WorkerStage::retired, std::memory_order_release);
@@ -193,7 +201,7 @@ std::optional<Span> MapWorker::next_batch() {
 bool MapWorker::find_items() {
   for (;;) {
     const std::uint32_t offers = shape_.table.offers.load(std::memory_order_acquire);
-    if (shape_.table.stop.load(std::memory_order_acquire) != 0) return false;
+    if (must_stop()) return false;
     if (take_handed_out() || steal()) return true;
     if (!wait_for_items(offers)) return false;
   }
@@ -355,10 +363,9 @@ void MapWorker::hand_back(Span rest) {
     slot_.range.put_back(rest);
     passed(WorkerStep::handed_back);
   }
-  if ((slot_.interrupted.load(std::memory_order_relaxed) & kShare) != 0) {
-    slot_.interrupted.fetch_and(~kShare, std::memory_order_acq_rel);
-    shape_.table.announce();
-  }
+  if (slot_.interrupted.load(std::memory_order_relaxed) == 0) return;
+  slot_.interrupted.fetch_and(kStop, std::memory_order_acq_rel);
+  shape_.table.announce();
 }
 
 void MapWorker::size_next_batch(std::size_t items, std::int64_t elapsed) {
@@ -428,7 +435,19 @@ void MapWorker::add_failure(RecordKind kind, std::span<const std::byte> payload,
   passed(WorkerStep::wrote_failure);
   slot_.last_failure.store(records_->offset(), std::memory_order_release);
   passed(WorkerStep::linked_failure);
+  count_failure();
   if (shape_.tell_failures) tell_parent();
+}
+
+void MapWorker::count_failure() noexcept {
+  if (shape_.stop_at_failures == 0) return;
+  const std::uint64_t failures = shape_.table.failures.fetch_add(1, std::memory_order_acq_rel) + 1;
+  if (failures < shape_.stop_at_failures) return;
+  shape_.table.stop.store(1, std::memory_order_release);
+  for (WorkerSlot& slot : shape_.slots) {
+    slot.interrupted.fetch_or(kStop, std::memory_order_acq_rel);
+  }
+  shape_.table.announce();
 }
 
 void MapWorker::tell_parent() const noexcept {

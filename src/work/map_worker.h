@@ -41,7 +41,7 @@ enum class WorkerStep : unsigned char {
 };
 
 /// For tests, which kill workers there; called in the worker. Not set: one load a batch and step.
-extern void (*at_worker_step)(WorkerStep step) noexcept;
+extern void (*at_worker_step)(WorkerStep step, MapTable& table, WorkerSlot& slot) noexcept;
 
 /// What a worker needs to know of its map.
 struct MapShape {
@@ -52,6 +52,7 @@ struct MapShape {
   const MapOptions& options;
   int notice_fd;       ///< an eventfd: written after failures, and when `more` was taken from
   bool tell_failures;  ///< at once
+  std::uint64_t stop_at_failures;  ///< so many stop the map, before the parent has heard; 0: never
 };
 
 class MapWorker {
@@ -78,6 +79,8 @@ class MapWorker {
 
   [[nodiscard]] std::uint32_t item_count() const noexcept;
   [[nodiscard]] bool is_valid(Span items) const noexcept;
+  void passed(WorkerStep step) const noexcept;
+  [[nodiscard]] bool must_stop() const noexcept;
   [[nodiscard]] bool must_retire();
   [[nodiscard]] bool is_too_large();
   bool wait_for_items(std::uint32_t offers_seen);
@@ -98,6 +101,7 @@ class MapWorker {
   void size_next_batch(std::size_t items, std::int64_t elapsed);
   void note_slow(std::size_t item, std::int64_t elapsed);
   [[nodiscard]] std::uint64_t errors_written() const noexcept;
+  void count_failure() noexcept;
   void tell_parent() const noexcept;
 
   MapShape shape_;

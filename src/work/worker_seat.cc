@@ -20,8 +20,7 @@ using detail::ChildAccess;
 void WorkerSeat::occupy() noexcept {
   started_ = std::chrono::steady_clock::now();
   last_pid_ = os::own_pid();
-  const std::size_t written = slot_.written.load(std::memory_order_acquire);
-  arena_used_ = std::clamp(written, arena_used_, arena_.size());
+  arena_used_ = records_end().value_or(arena_used_);
   // What the last worker has left in its range has been taken from it.
   std::destroy_at(&slot_);
   std::construct_at(&slot_);
@@ -51,6 +50,12 @@ std::expected<void, Error> WorkerSeat::start(const MapOptions& options,
   child_ = std::move(*child);
   last_pid_ = child_.pid();
   return {};
+}
+
+std::optional<std::size_t> WorkerSeat::records_end() const noexcept {
+  const std::size_t written = slot_.written.load(std::memory_order_acquire);
+  if (written < arena_used_ || written > arena_.size()) return std::nullopt;
+  return written;
 }
 
 std::uint64_t WorkerSeat::items_done() const noexcept {

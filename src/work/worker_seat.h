@@ -46,6 +46,8 @@ class WorkerSeat {
   [[nodiscard]] os::SharedPart arena() const noexcept { return arena_; }
   /// Up to where records of earlier workers in this seat go.
   [[nodiscard]] std::size_t arena_used() const noexcept { return arena_used_; }
+  /// Where the records of the last worker end; nothing when it says what cannot be.
+  [[nodiscard]] std::optional<std::size_t> records_end() const noexcept;
   [[nodiscard]] int fd() const noexcept { return child_.fd(); }
   [[nodiscard]] pid_t pid() const noexcept { return child_.pid(); }
   [[nodiscard]] std::chrono::steady_clock::time_point started() const noexcept { return started_; }
