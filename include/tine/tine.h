@@ -32,6 +32,10 @@
 ///     // A function in a forked child, and its value back; a crash is a Failure.
 ///     tine::Result<double> area = tine::call({.timeout = 5s}, [&] { return integrate(grid); });
 ///
+///     // What parent and children see alike; random numbers that they do not share.
+///     tine::Shared<std::atomic<int>> done{0};
+///     auto child = tine::launch([&] { simulate(tine::rng()); ++*done; });
+///
 ///     // A value as bytes, and back, whatever the bytes are.
 ///     auto bytes = tine::encode(std::map<std::string, int>{{"a", 1}}).value();
 ///     auto value = tine::decode<std::map<std::string, int>>(bytes);
@@ -49,11 +53,15 @@
 #include "tine/error.h"
 #include "tine/exit_status.h"
 #include "tine/fd.h"
+#include "tine/fork_mutex.h"
 #include "tine/future.h"
 #include "tine/launch.h"
 #include "tine/literals.h"
 #include "tine/pipe.h"
 #include "tine/pipeline.h"
 #include "tine/process.h"
+#include "tine/random.h"
 #include "tine/series.h"
+#include "tine/shared.h"
 #include "tine/throwing.h"
+#include "tine/wipe_on_fork.h"
