@@ -76,9 +76,9 @@ class Shared {
  public:
   template <class... Args>
     requires std::is_constructible_v<T, Args...> &&
-             (!(std::is_same_v<std::remove_cvref_t<Args>, Shared> || ...))
+                 (!(std::is_same_v<std::remove_cvref_t<Args>, Shared> || ...))
   explicit Shared(Args&&... args)
-      : pages_(sizeof(T)), value_(::new (pages_.data()) T(std::forward<Args>(args)...)) {}
+      : pages_(sizeof(T)), value_(::new(pages_.data()) T(std::forward<Args>(args)...)) {}
   /// The one that was moved from is empty: it may be assigned to and destroyed.
   Shared(Shared&& other) noexcept
       : pages_(std::move(other.pages_)), value_(std::exchange(other.value_, nullptr)) {}
@@ -137,7 +137,8 @@ class SharedSpan {
 
  private:
   static std::size_t bytes_of(std::size_t size) {
-    if (size > std::numeric_limits<std::size_t>::max() / sizeof(T)) throw std::bad_array_new_length();
+    if (size > std::numeric_limits<std::size_t>::max() / sizeof(T))
+      throw std::bad_array_new_length();
     return size * sizeof(T);
   }
 

@@ -103,9 +103,7 @@ class WipeOnFork {
   explicit WipeOnFork(detail::SecretPages pages) noexcept : pages_(std::move(pages)) {
     ::new (pages_.data()) T{};
   }
-  [[nodiscard]] T* value() const noexcept {
-    return std::launder(static_cast<T*>(pages_.data()));
-  }
+  [[nodiscard]] T* value() const noexcept { return std::launder(static_cast<T*>(pages_.data())); }
 
   detail::SecretPages pages_;
 };

@@ -10,10 +10,12 @@ namespace {
 
 using Word = std::atomic<std::uint32_t>;
 
-constinit Word unwiped{0};
+constinit Word unwiped{0};  ///< where the kernel refuses to wipe
 /// The last number given out. Not wiped: in a child it is at least what any ancestor has used,
 /// because a number is taken from here before it is used for anything.
 constinit Word last{0};
+
+constinit std::atomic<Word*> word_in_use{nullptr};
 
 Word& make_word() noexcept {
   if (void* const page = map_wiped_pages(sizeof(Word))) return *static_cast<Word*>(page);
@@ -21,9 +23,19 @@ Word& make_word() noexcept {
   return unwiped;
 }
 
+/// The first one made is for all. Not a static variable of a function: a fork in the middle of its
+/// initialisation would leave it locked in the child.
+Word& first_made() noexcept {
+  Word& made = make_word();
+  Word* first = nullptr;
+  if (word_in_use.compare_exchange_strong(first, &made, std::memory_order_acq_rel)) return made;
+  if (&made != &unwiped) ::munmap(&made, sizeof(Word));
+  return *first;
+}
+
 Word& word() noexcept {
-  static Word& made = make_word();
-  return made;
+  Word* const known = word_in_use.load(std::memory_order_acquire);
+  return known != nullptr ? *known : first_made();
 }
 
 }  // namespace

@@ -88,8 +88,7 @@ void ForkMutex::lock_after(std::uint64_t seen, std::uint64_t mine) noexcept {
       return taken_from(seen);
     }
     const std::uint64_t awaited = seen | kAwaited;
-    if (seen != awaited &&
-        !word_.compare_exchange_weak(seen, awaited, std::memory_order_relaxed)) {
+    if (seen != awaited && !word_.compare_exchange_weak(seen, awaited, std::memory_order_relaxed)) {
       continue;
     }
     sleep_while(word_, awaited);

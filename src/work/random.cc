@@ -38,7 +38,8 @@ RandomPlace unpredictable_place() noexcept {
     // A filter that refuses it: what at least no other living thread has at this moment.
     timespec now{};
     ::clock_gettime(CLOCK_MONOTONIC, &now);
-    bits[0] = static_cast<std::uint64_t>(now.tv_sec) << 30 ^ static_cast<std::uint64_t>(now.tv_nsec);
+    bits[0] =
+        static_cast<std::uint64_t>(now.tv_sec) << 30 ^ static_cast<std::uint64_t>(now.tv_nsec);
     bits[1] = static_cast<std::uint64_t>(::gettid()) << 32 ^ os::fork_generation();
   }
   return place_of(Domain::entropy, bits[0], bits[1]);
