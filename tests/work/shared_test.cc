@@ -5,16 +5,23 @@
 #include "tine/shared.h"
 
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <complex>
+#include <memory>
 #include <mutex>
 #include <numeric>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "support/clean_process_test.h"
+#include "support/refuse_call.h"
 #include "tine/call.h"
 #include "tine/fork_mutex.h"
 #include "tine/launch.h"
@@ -234,6 +241,15 @@ TEST_F(SharedNoAsanTest, RefusedAddressSpaceIsBadAlloc) {
     ASSERT_EQ(::setrlimit(RLIMIT_AS, &limit), 0);
     EXPECT_THROW(SharedSpan<char>(512 << 20), std::bad_alloc);
     EXPECT_EQ(SharedSpan<char>(1 << 20).size(), std::size_t{1} << 20);
+  });
+}
+
+TEST_F(SharedNoAsanTest, PagesThatCannotBeHadAreBadAlloc) {
+  test::in_a_fork([] {
+    constexpr std::uint32_t kPopulateWrite = 23;  // MADV_POPULATE_WRITE
+    test::refuse_call(SYS_madvise, kPopulateWrite, ENOMEM);
+    EXPECT_THROW(Shared<int>{}, std::bad_alloc);
+    EXPECT_THROW(SharedSpan<int>(5), std::bad_alloc);
   });
 }
 
