@@ -43,7 +43,7 @@ class ForkMutex {
   ForkMutex& operator=(const ForkMutex&) = delete;
   ~ForkMutex() = default;
 
-  /// Requires: this thread does not hold it (checked).
+  /// Requires: this thread does not hold it (checked in debug builds).
   /// Blocks:   while another thread of this process holds it.
   void lock() noexcept;
   [[nodiscard]] bool try_lock() noexcept;
