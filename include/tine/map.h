@@ -79,7 +79,8 @@ struct MapOptions {
   std::size_t chunk = 0;  ///< items of a batch; 0: by what they cost
   /// This process runs items as well, without a wall around them: for functions that cannot crash.
   bool parent_helps = false;
-  std::uint64_t seed = 0;                              ///< of rng() within items
+  /// Of rng() within items, whose numbers depend on it and the item alone; none: drawn from rng().
+  std::optional<std::uint64_t> seed{};
   std::function<void(const MapProgress&)> progress{};  ///< called now and then, and at the end
   std::chrono::milliseconds progress_interval{100};
   std::string name{};  ///< for ps and in messages, at most 15 characters for ps

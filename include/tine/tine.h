@@ -35,6 +35,9 @@
 ///     // The same over many inputs, on all cores; one result each, in order, whatever happens.
 ///     auto sizes = tine::map(files, [&](const std::string& file) { return compress(file); });
 ///     for (const auto& [file, size] : tine::zip(files, sizes)) ...
+///     // What parent and children see alike; random numbers that they do not share.
+///     tine::Shared<std::atomic<int>> done{0};
+///     auto child = tine::launch([&] { simulate(tine::rng()); ++*done; });
 ///
 ///     // A value as bytes, and back, whatever the bytes are.
 ///     auto bytes = tine::encode(std::map<std::string, int>{{"a", 1}}).value();
@@ -53,6 +56,7 @@
 #include "tine/error.h"
 #include "tine/exit_status.h"
 #include "tine/fd.h"
+#include "tine/fork_mutex.h"
 #include "tine/future.h"
 #include "tine/launch.h"
 #include "tine/literals.h"
@@ -61,6 +65,9 @@
 #include "tine/pipe.h"
 #include "tine/pipeline.h"
 #include "tine/process.h"
+#include "tine/random.h"
 #include "tine/series.h"
+#include "tine/shared.h"
 #include "tine/throwing.h"
+#include "tine/wipe_on_fork.h"
 #include "tine/zip.h"

@@ -1,31 +1,37 @@
 // SPDX-License-Identifier: MIT
 #include "os/own_pid.h"
 
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <atomic>
+
+#include "os/wiped_pages.h"
 
 namespace tine::os {
 namespace {
 
 using Page = std::atomic<pid_t>;
 
-/// Null when the kernel cannot wipe on fork: then every question goes to the kernel.
-Page* make_page() noexcept {
-  constexpr std::size_t kSize = 4096;
-  void* at = ::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (at == MAP_FAILED) return nullptr;
-  if (::madvise(at, kSize, MADV_WIPEONFORK) == 0) return static_cast<Page*>(at);
-  ::munmap(at, kSize);
-  return nullptr;
+constinit Page unwiped{0};  ///< stands for a page that could not be had
+constinit std::atomic<Page*> page_in_use{nullptr};
+
+/// The first one made is for all. Not a static variable of a function: a fork in the middle of its
+/// initialisation would leave it locked in the child.
+Page* first_made() noexcept {
+  void* const at = map_wiped_pages(sizeof(Page));
+  Page* const made = at != nullptr ? static_cast<Page*>(at) : &unwiped;
+  Page* first = nullptr;
+  if (page_in_use.compare_exchange_strong(first, made, std::memory_order_acq_rel)) return made;
+  if (made != &unwiped) ::munmap(made, sizeof(Page));
+  return first;
 }
 
 }  // namespace
 
 pid_t own_pid() noexcept {
-  static Page* const page = make_page();
-  if (page == nullptr) return ::getpid();
+  Page* page = page_in_use.load(std::memory_order_acquire);
+  if (page == nullptr) page = first_made();
+  if (page == &unwiped) return ::getpid();  // the kernel cannot wipe: every question goes to it
   const pid_t known = page->load(std::memory_order_relaxed);
   if (known != 0) return known;
   const pid_t self = ::getpid();

@@ -36,6 +36,8 @@ class SharedRegion {
   [[nodiscard]] std::byte* data() const noexcept { return at_; }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] explicit operator bool() const noexcept { return at_ != nullptr; }
+  /// From now on the caller unmaps it: size() bytes.
+  [[nodiscard]] std::byte* release() noexcept { return std::exchange(at_, nullptr); }
 
   /// Gets the pages of a part before they are written, so that a lack of memory is an errno (0:
   /// done) and not a SIGBUS. Where the kernel cannot (before 5.14) nothing is done.

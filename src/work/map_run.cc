@@ -16,8 +16,9 @@
 #include "os/io.h"
 #include "os/pidfd.h"
 #include "os/system_error.h"
-#include "tine/process.h"
+#include "tine/random.h"
 #include "work/crash_report.h"
+#include "work/item_random.h"
 #include "work/map_records.h"
 #include "work/worker_count.h"
 
@@ -59,7 +60,9 @@ Failure out_of_workers(Error error) {
 MapRun::MapRun(const MapOptions& options, detail::MapBody& body)
     : options_(options),
       body_(body),
-      count_(static_cast<std::uint32_t>(std::min(body.size(), kMostItems))) {}
+      count_(static_cast<std::uint32_t>(std::min(body.size(), kMostItems))),
+      // Drawn here, so that seed() of the caller makes its maps reproducible.
+      seed_(options.seed ? *options.seed : rng()()) {}
 
 MapRun::~MapRun() {
   // An exception of the caller's is on its way: no grace.
@@ -228,7 +231,7 @@ MapShape MapRun::shape() noexcept {
   const os::SharedPart values(std::span(values_.get(), body_.value_size() * count_));
   // What is tried again has not failed yet: then only this process can tell.
   const std::uint64_t stop_at = options_.retries > 0 ? 0 : failures_to_stop();
-  return {*table_, slots_, values, body_, options_, notice_.get(), tell_failures, stop_at};
+  return {*table_, slots_, values, body_, options_, notice_.get(), tell_failures, seed_, stop_at};
 }
 
 /// In the child.
@@ -244,6 +247,7 @@ void MapRun::help() {
   WorkerSeat& seat = seats_.back();
   seat.occupy();
   MapWorker self(shape(), seat.place(), seat.arena(), seat.arena_used(), MapWorker::Where::parent);
+  const ItemStreamScope outer(&seat.slot().runs.front().done, seed_);
   if (self.initialize()) {
     while (!fate_ && self.step()) loop_.run_once(Clock::now());
   }

@@ -110,6 +110,7 @@ class MapRun {
   detail::MapBody& body_;
   const std::uint32_t count_;
   std::size_t worker_count_ = 1;
+  const std::uint64_t seed_;
   const Clock::time_point began_ = Clock::now();
 
   os::SharedRegion memory_{};

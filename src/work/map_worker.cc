@@ -15,6 +15,7 @@
 #include "os/io.h"
 #include "tine/detail/codec_payload.h"
 #include "work/exception_record.h"
+#include "work/item_random.h"
 #include "work/memory_limit.h"
 
 namespace tine::work {
@@ -290,6 +291,7 @@ bool MapWorker::note_batch(Span batch) {
     slot_.limit.store(0, std::memory_order_release);
     slot_.runs_used.store(used + 1, std::memory_order_release);
     passed(WorkerStep::opened_run);
+    use_item_stream(&run->done, shape_.seed);
   }
   slot_.limit.store(batch.end, std::memory_order_release);
   passed(WorkerStep::set_limit);

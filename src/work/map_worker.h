@@ -52,6 +52,7 @@ struct MapShape {
   const MapOptions& options;
   int notice_fd;       ///< an eventfd: written after failures, and when `more` was taken from
   bool tell_failures;  ///< at once
+  std::uint64_t seed;  ///< of the items' random numbers
   std::uint64_t stop_at_failures;  ///< so many stop the map, before the parent has heard; 0: never
 };
 

@@ -17,6 +17,7 @@
 #include "os/shared_region.h"
 #include "support/clean_process_test.h"
 #include "tine/map.h"
+#include "tine/random.h"
 
 namespace tine {
 namespace {
@@ -363,6 +364,36 @@ TEST_F(MapOptionsTest, ExceptionOfACallbackLeavesNothingBehind) {
                           .progress = [](const MapProgress&) { throw std::logic_error("enough"); },
                           .progress_interval = 1ms}),
                std::logic_error);
+}
+
+// ---- Random numbers ----
+
+TEST_F(MapOptionsTest, B159_RandomNumbersDependOnSeedAndItemAlone) {
+  const SharedCounters tried(1);
+  const auto draw = [&](int n) {
+    const auto first = rng()();
+    if (n == 50 && tried[0]++ == 0) throw std::runtime_error("once");
+    return std::pair(first, rng()());
+  };
+  const auto expected = map(numbers(200), draw, {.workers = 1, .retries = 1, .seed = 42}).values();
+  for (const int workers : {1, 3, 8}) {
+    for (const std::size_t chunk : {0u, 1u, 7u}) {
+      tried[0] = 0;
+      const auto again = map(numbers(200), draw,
+                             {.workers = workers, .retries = 1, .chunk = chunk, .seed = 42});
+      EXPECT_EQ(again.values().value(), expected.value());
+    }
+  }
+  EXPECT_NE(map(numbers(200), draw, {.seed = 43}).values().value(), expected.value());
+}
+
+TEST_F(MapOptionsTest, B158_ItemsDrawDifferentNumbersAndMapsToo) {
+  const auto draw = [](int) { return rng()(); };
+  const auto first = map(numbers(100), draw, {.workers = 2}).values().value();
+  const auto second = map(numbers(100), draw, {.workers = 2}).values().value();
+  std::set<std::uint64_t> all(first.begin(), first.end());
+  all.insert(second.begin(), second.end());
+  EXPECT_EQ(all.size(), 200u);
 }
 
 // ---- The rest ----
