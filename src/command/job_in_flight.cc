@@ -5,7 +5,6 @@
 #include <sys/epoll.h>
 
 #include <algorithm>
-#include <span>
 #include <utility>
 
 #include "child/child_state.h"
@@ -40,7 +39,7 @@ enum class JobInFlight::Action : unsigned char {
   step,  ///< the next signal of the stop sequence: stopping, or lingering on; after the last: kill
   linger,  ///< wait for a descendant: lingering, or still killed; when there is none: finish
   kill,    ///< KILL for the tree, and a second for it to end: killed
-  finish,  ///< reap, and read what is left to read: over
+  finish,  ///< reap or, when it is still there, abandon; read what is left to read: over
 };
 
 //              leader ended   descendant ended   timer     end      kill
@@ -120,10 +119,10 @@ void JobInFlight::finish() {
   shared_.loop.cancel(timer_);
   shared_.loop.cancel(look_timer_);
   shared_.loop.unwatch(awaited_);
-  // With no steps given terminate() waits a second at most for what KILL was sent to.
-  const auto ended = ending_ == Ending::none
-                         ? ChildAccess::reap(ChildAccess::state(launched_.child))
-                         : launched_.child.terminate(std::span<const StopStep>{});
+  auto& child = ChildAccess::state(launched_.child);
+  const bool has_ended =
+      os::poll_pidfd(child.pidfd.get(), -1, Clock::time_point{}) == os::PidfdWait::ended;
+  const auto ended = has_ended ? ChildAccess::reap(child) : ChildAccess::abandon(child);
   if (ending_ == Ending::none && launched_.child.timed_out()) ending_ = Ending::timed_out;
   state_ = State::over;
   for (auto& stream : streams_) {

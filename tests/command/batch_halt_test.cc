@@ -7,20 +7,16 @@
 
 #include <algorithm>
 
-#include "support/clean_process_test.h"
-#include "tine/tine.h"
+#include "command/batch_testing.h"
 
 namespace tine {
 namespace {
 
-using namespace std::chrono_literals;
-using test::child_program;
+using namespace batch_testing;
 using When = Halt::When;
 using What = Halt::What;
 
 struct BatchHaltTest : test::CleanProcessTest {};
-
-Command exits(int code) { return {child_program("exit_with"), code}; }
 
 /// What came out: exit codes in the order of the outcomes; `c` cancelled, `t` timed out.
 std::string told(Batch& batch) {
