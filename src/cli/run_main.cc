@@ -34,11 +34,15 @@ std::size_t cpuinfo_count(std::string_view field) {
   return values.empty() ? usable_cpus() : values.size();
 }
 
-int print_limits() {
-  fmt::print("Longest command line used: {} bytes (-s changes it)\n", max_line_length());
-  fmt::print("Longest command line that the kernel takes: {} bytes with its environment\n",
-             ::sysconf(_SC_ARG_MAX));
-  return 0;
+/// Flushed: the runner, a fork, would write it again.
+void print_limits() {
+  std::fputs(fmt::format("Longest command line used: {} bytes (-s changes it)\n"
+                         "Longest command line that the kernel takes: {} bytes with its "
+                         "environment\n",
+                         max_line_length(), ::sysconf(_SC_ARG_MAX))
+                 .c_str(),
+             stdout);
+  std::fflush(stdout);
 }
 
 /// Versions are dates there: 20221122.
@@ -58,14 +62,19 @@ int act(const Options& options) {
     case Action::number_of_sockets: fmt::print("{}\n", cpuinfo_count("physical id")); return 0;
     case Action::number_of_cores: fmt::print("{}\n", cpuinfo_count("core id")); return 0;
     case Action::max_line_length: fmt::print("{}\n", max_line_length()); return 0;
-    case Action::show_limits: return print_limits();
   }
   return 0;
 }
 
+/// --plain counts on the command line alone.
+bool is_plain(const std::vector<std::string>& words) {
+  const auto alone = parse_command_line(words);
+  return alone && alone->options.plain;
+}
+
 std::vector<std::string> with_environment_options(std::vector<std::string> words) {
   const char* given = std::getenv("PARALLEL");  // NOLINT(concurrency-mt-unsafe): one thread
-  if (given == nullptr) return words;
+  if (given == nullptr || is_plain(words)) return words;
   std::vector<std::string> all = split_environment_options(given);
   all.insert(all.end(), std::make_move_iterator(words.begin()),
              std::make_move_iterator(words.end()));
@@ -83,6 +92,7 @@ int run_main(const std::string& name, bool drop_in, bool stdout_closed,
     return kOwnFailure;
   }
   if (command_line->options.action != Action::run) return act(command_line->options);
+  if (command_line->options.show_limits) print_limits();
   if (command_line->stdin_by_default && ::isatty(STDIN_FILENO) == 1) {
     std::fputs(fmt::format("{}\n", terminal_hint()).c_str(), stderr);
   }
