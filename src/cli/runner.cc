@@ -261,10 +261,10 @@ void Runner::on_end(const Outcome& outcome) {
   if (auto added = record_.add(outcome, notes, ended_by_us); !added) {
     give_up(added.error().to_string());
   }
-  if (!given_up_ && output_may_be_lost(outcome, options_.temporary_directory)) {
-    give_up("no space left in '" + options_.temporary_directory +
-            "' for the output of jobs, so it is incomplete: set TMPDIR or --tmpdir to another "
-            "directory");
+  const std::string& waiting = options_.temporary_directory;
+  if (const auto full = given_up_ ? std::nullopt : full_directory(outcome, notes, waiting)) {
+    give_up("no space left in '" + *full + "' for the output of jobs, so it is incomplete" +
+            (*full == waiting ? ": set TMPDIR or --tmpdir to another directory" : ""));
   }
   if (is_refused_space(outcome)) give_up();  // print() says why
   if (!ended_by_us) say_how_it_ended(outcome, notes);
@@ -331,6 +331,9 @@ int Runner::finish() {
   if (!setting_.drop_in && interruptions_.ended_by() != 0) say_what_was_interrupted();
   if (!setting_.drop_in && options_.list_failures && !record_.failures().empty()) {
     output_.say(record_.failures().text(setting_.name, progress.ended()));
+  }
+  if (stream_ && stream_->had_nul()) {
+    output_.complain("the input holds NULs, which became \\0 in values; -0 ends values at them");
   }
   if (interruptions_.ended_by() == SIGINT) die_by(SIGINT);
   if (broken_ || interruptions_.is_ending()) return kOwnFailure;
