@@ -213,7 +213,11 @@ constexpr OptionEntry kOutput[] = {
      TINE_SET(o.list_failures = false)},
     {"total-jobs totaljobs total", Argument::required, "N",
      "How many jobs there will be: for --bar, --eta, N% and {##}, instead of reading all input.",
-     TINE_PARSE(store(parse_count(v), o.total_jobs))},
+     [](Options& o, std::string_view v) -> Applied {
+       auto stored = store(parse_count(v), o.total_jobs);
+       if (stored && o.total_jobs == 0) o.total_jobs.reset();  // so does GNU parallel
+       return stored;
+     }},
 };
 
 constexpr OptionEntry kInformation[] = {

@@ -205,6 +205,7 @@ TEST(Jobs, TotalIsKnownBeforeTheFirstJobWhenTheTemplateAsks) {
 TEST(Jobs, TotalIsTheGivenOne) {
   EXPECT_EQ(lines_of({"--plus", "--total-jobs", "70", "x", "{#}/{##}", ":::", "a", "b"}),
             (Words{"x 1/70", "x 2/70"}));
+  EXPECT_EQ(lines_of({"--plus", "--total-jobs", "0", "x", "{##}", ":::", "a"}), (Words{"x 1"}));
 }
 
 TEST(Jobs, GatherTellsTheTotal) {
