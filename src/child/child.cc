@@ -279,9 +279,7 @@ std::expected<Finished, Error> Child::terminate(std::span<const StopStep> steps)
   if (auto ready = usable(state_.get()); !ready) return std::unexpected(ready.error());
   if (state_->finished) return *state_->finished;
   if (!state_->pidfd) return refuse(state_.get(), ErrorKind::reaped_elsewhere, ECHILD);
-  if (os::poll_pidfd(state_->pidfd.get(), -1, Clock::time_point{}) == os::PidfdWait::ended) {
-    return ChildAccess::reap(*state_);
-  }
+  if (os::has_ended(state_->pidfd.get())) return ChildAccess::reap(*state_);
   child::TreeStopper tree(state_->pid, state_->pidfd.get(), state_->killable_group());
   bool ended = false;
   for (const auto& step : steps) {

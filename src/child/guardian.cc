@@ -139,16 +139,10 @@ std::expected<void, Error> GuardianHost::prepare() {
   return {};
 }
 
-/// poll_pidfd rather than poll: a signal that cuts a look short must not pass for an end.
-bool has_ended(int guardian) noexcept {
-  const auto now = std::chrono::steady_clock::time_point{};
-  return os::poll_pidfd(guardian, -1, now) == os::PidfdWait::ended;
-}
-
 bool GuardianHost::running() const noexcept {
   if (!guardian_) return false;
   const std::uint32_t life = table_->life.load(std::memory_order_acquire);
-  return life != 0 ? (life & FUTEX_OWNER_DIED) == 0 : !has_ended(guardian_.get());
+  return life != 0 ? (life & FUTEX_OWNER_DIED) == 0 : !os::has_ended(guardian_.get());
 }
 
 std::expected<void, SpawnReport> GuardianHost::execute(const Fd& image, const Fd& null) {
@@ -351,7 +345,7 @@ void GuardianSeat::clear() noexcept {
     while (!slot_->lock.compare_exchange_weak(unlocked, kHostHoldsLock)) {
       unlocked = 0;
       const int guardian = guardian_pidfd();
-      if (guardian < 0 || has_ended(guardian)) break;
+      if (guardian < 0 || os::has_ended(guardian)) break;
       ::sched_yield();
     }
   }

@@ -120,9 +120,8 @@ void JobInFlight::finish() {
   shared_.loop.cancel(look_timer_);
   shared_.loop.unwatch(awaited_);
   auto& child = ChildAccess::state(launched_.child);
-  const bool has_ended =
-      os::poll_pidfd(child.pidfd.get(), -1, Clock::time_point{}) == os::PidfdWait::ended;
-  const auto ended = has_ended ? ChildAccess::reap(child) : ChildAccess::abandon(child);
+  const auto ended =
+      os::has_ended(child.pidfd.get()) ? ChildAccess::reap(child) : ChildAccess::abandon(child);
   if (ending_ == Ending::none && launched_.child.timed_out()) ending_ = Ending::timed_out;
   state_ = State::over;
   for (auto& stream : streams_) {
@@ -205,6 +204,7 @@ void JobInFlight::resume(std::chrono::nanoseconds pause) {
 void JobInFlight::set_timer(Clock::time_point when) {
   shared_.loop.cancel(timer_);
   timer_ = shared_.loop.at(when, [this] {
+    if (os::has_ended(awaited_)) return hear_end();
     note(Ending::timed_out);  // unless it is being ended already
     on(Event::timer);
   });
@@ -241,9 +241,14 @@ void JobInFlight::look_later() {
 void JobInFlight::look() {
   look_later();
   for (auto& stream : streams_) read(stream);
-  if (os::poll_pidfd(awaited_, -1, Clock::time_point{}) == os::PidfdWait::ended) {
-    on(awaited_event_);
-  }
+  if (os::has_ended(awaited_)) hear_end();
+}
+
+/// Before the event loop tells it. Who was busy elsewhere comes to a timer late, and what has ended
+/// meanwhile may have ended in time.
+void JobInFlight::hear_end() {
+  shared_.loop.unwatch(awaited_);
+  on(awaited_event_);
 }
 
 RunningJob JobInFlight::description() const {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <thread>
 
 #include "command/batch_testing.h"
 
@@ -43,6 +44,24 @@ std::string one_by_one(const Halt& halt, const std::string& codes, bool* halted 
   std::string text = told(batch);
   if (halted != nullptr) *halted = batch.halted();
   return text;
+}
+
+TEST_F(BatchHaltTest, JobThatEndsInTimeWhileTheCallerIsBusyHasNotTimedOut) {
+  auto gate = Pipe::create().value();
+  Batch* busy = nullptr;
+  BatchOptions options{.jobs = 2, .output = BatchOutput::lines};
+  options.on_output = [&](const RunningJob&, Piece) {
+    ASSERT_EQ(busy->running().size(), 2u);
+    const pid_t quick = busy->running()[0].pid;
+    gate.writer.close();
+    EXPECT_TRUE(eventually([&] { return !is_running(quick); }));
+    std::this_thread::sleep_for(1100ms);  // beyond its limit
+  };
+  Batch batch{std::move(options)};
+  busy = &batch;
+  batch.add(Command({"cat"}).in(Redirect::fd(gate.reader.fd().get())).timeout(1s));
+  batch.add({"echo", "line"});
+  EXPECT_EQ(told(batch), "00");
 }
 
 TEST_F(BatchHaltTest, NeverMeansNever) {
