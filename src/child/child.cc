@@ -171,6 +171,16 @@ std::expected<Finished, Error> detail::ChildAccess::reap(ChildState& state) {
   return conclude(state, os::wait_pidfd(state.pidfd.get(), os::Reap::take, true));
 }
 
+std::unexpected<Error> detail::ChildAccess::abandon(ChildState& state) {
+  auto refusal = refuse(&state, ErrorKind::timed_out);
+  state.seat.abandon();
+  state.terminal.take_back();
+  state.terminal = {};
+  const std::lock_guard lock(state.sending);
+  state.pidfd.reset();
+  return refusal;
+}
+
 Child::Child() noexcept = default;
 Child::Child(Child&&) noexcept = default;
 
@@ -186,7 +196,7 @@ Child& Child::operator=(Child&& other) noexcept {
 Child::~Child() {
   if (!state_ || state_->owner != os::own_pid() || state_->detached || !state_->pidfd) return;
   // Nobody is left to hear of an error; what KILL could not end stays on the guardian's list.
-  if (const auto ended = terminate(); !ended && state_->pidfd) state_->seat.abandon();
+  if (const auto ended = terminate(); !ended && state_->pidfd) ChildAccess::abandon(*state_);
 }
 
 pid_t Child::pid() const noexcept { return state_ ? state_->pid : 0; }
@@ -269,9 +279,7 @@ std::expected<Finished, Error> Child::terminate(std::span<const StopStep> steps)
   if (auto ready = usable(state_.get()); !ready) return std::unexpected(ready.error());
   if (state_->finished) return *state_->finished;
   if (!state_->pidfd) return refuse(state_.get(), ErrorKind::reaped_elsewhere, ECHILD);
-  if (os::poll_pidfd(state_->pidfd.get(), -1, Clock::time_point{}) == os::PidfdWait::ended) {
-    return ChildAccess::reap(*state_);
-  }
+  if (os::has_ended(state_->pidfd.get())) return ChildAccess::reap(*state_);
   child::TreeStopper tree(state_->pid, state_->pidfd.get(), state_->killable_group());
   bool ended = false;
   for (const auto& step : steps) {

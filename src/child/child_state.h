@@ -99,6 +99,8 @@ struct ChildAccess {
 
   /// Reaps a child that is known to have ended: kills what it left in its group, clears its slot.
   static std::expected<Finished, Error> reap(ChildState& state);
+  /// Leaves what even KILL has not ended to the guardian; the handle is empty then.
+  static std::unexpected<Error> abandon(ChildState& state);
 };
 
 /// Around a fork() of this process: no other thread may be changing the list of handles meanwhile.

@@ -7,10 +7,12 @@
 #include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
@@ -89,6 +91,7 @@ class GuardianHost {
   void forget() noexcept;
 
  private:
+  int make_table() noexcept;
   std::expected<void, Error> prepare();
   std::expected<void, Error> ensure_running();
   std::expected<void, Error> start();
@@ -100,18 +103,30 @@ class GuardianHost {
   std::mutex mutex_;
   std::vector<std::uint32_t> free_;
   GuardianTable* table_ = nullptr;
+  std::uint32_t capacity_ = kGuardianSlots;
   Fd memory_;    // the table
   Fd host_;      // our own pidfd
   Fd wake_;      // eventfd
   Fd guardian_;  // its pidfd
 };
 
+/// RLIMIT_FSIZE holds for memory files as well: with a low one there are fewer slots. What the
+/// mapping has beyond the end of the file is never touched.
+int GuardianHost::make_table() noexcept {
+  memory_ = os::above_stdio(Fd{::memfd_create("tine-guardian-table", MFD_CLOEXEC)});
+  if (!memory_) return errno;
+  const int error = os::set_file_size(memory_.get(), sizeof(GuardianTable));
+  rlimit limit{};
+  if (error != EFBIG || ::getrlimit(RLIMIT_FSIZE, &limit) != 0) return error;
+  constexpr std::size_t kHead = offsetof(GuardianTable, slots);
+  if (limit.rlim_cur < kHead + sizeof(GuardianSlot)) return error;
+  capacity_ = static_cast<std::uint32_t>((limit.rlim_cur - kHead) / sizeof(GuardianSlot));
+  return os::set_file_size(memory_.get(), static_cast<off_t>(limit.rlim_cur));
+}
+
 std::expected<void, Error> GuardianHost::prepare() {
   if (table_ != nullptr) return {};
-  memory_ = os::above_stdio(Fd{::memfd_create("tine-guardian-table", MFD_CLOEXEC)});
-  if (!memory_ || ::ftruncate(memory_.get(), sizeof(GuardianTable)) != 0) {
-    return no_guardian(errno, "no memory for its table");
-  }
+  if (const int error = make_table()) return no_guardian(error, "no memory for its table");
   host_ = os::open_pidfd(owner_);
   if (!host_) return no_guardian(errno, "pidfd_open of this process failed (Linux before 5.3?)");
   wake_ = os::above_stdio(Fd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)});
@@ -124,16 +139,10 @@ std::expected<void, Error> GuardianHost::prepare() {
   return {};
 }
 
-/// poll_pidfd rather than poll: a signal that cuts a look short must not pass for an end.
-bool has_ended(int guardian) noexcept {
-  const auto now = std::chrono::steady_clock::time_point{};
-  return os::poll_pidfd(guardian, -1, now) == os::PidfdWait::ended;
-}
-
 bool GuardianHost::running() const noexcept {
   if (!guardian_) return false;
   const std::uint32_t life = table_->life.load(std::memory_order_acquire);
-  return life != 0 ? (life & FUTEX_OWNER_DIED) == 0 : !has_ended(guardian_.get());
+  return life != 0 ? (life & FUTEX_OWNER_DIED) == 0 : !os::has_ended(guardian_.get());
 }
 
 std::expected<void, SpawnReport> GuardianHost::execute(const Fd& image, const Fd& null) {
@@ -210,8 +219,8 @@ std::expected<GuardianSeat, Error> GuardianHost::reserve() {
     return GuardianSeat{slot};
   }
   const std::uint32_t next = table_->used.load(std::memory_order_relaxed);
-  if (next == kGuardianSlots) {
-    return no_guardian(EAGAIN, std::to_string(kGuardianSlots) + " children are running already");
+  if (next == capacity_) {
+    return no_guardian(EAGAIN, std::to_string(capacity_) + " children are running already");
   }
   table_->used.store(next + 1, std::memory_order_release);
   return GuardianSeat{&table_->slots[next]};
@@ -336,7 +345,7 @@ void GuardianSeat::clear() noexcept {
     while (!slot_->lock.compare_exchange_weak(unlocked, kHostHoldsLock)) {
       unlocked = 0;
       const int guardian = guardian_pidfd();
-      if (guardian < 0 || has_ended(guardian)) break;
+      if (guardian < 0 || os::has_ended(guardian)) break;
       ::sched_yield();
     }
   }

@@ -61,11 +61,6 @@ void signal_by_number(const GuardianSlot& slot, int signal) {
   raw_syscall(SYS_kill, pid, signal);
 }
 
-bool can_see_processes() {
-  os::ProcessEntry self;
-  return os::read_stat(static_cast<int>(raw_syscall(SYS_getpid)), self);
-}
-
 /// What has been sent TERM for a deadline and gets KILL when its grace is over, whatever has become
 /// of its parent and its slot by then.
 struct Doomed {
@@ -108,6 +103,7 @@ class DoomedList {
 
 /// A host that replaced itself by exec may reap its children without clearing their slots.
 void clear_recycled(GuardianTable& table) {
+  if (!os::proc_is_ours()) return;
   for_each_child(table, [](GuardianSlot& slot) {
     const std::uint64_t latest = slot.latest_start.load(std::memory_order_acquire);
     os::ProcessEntry entry;
@@ -132,7 +128,7 @@ void kill_all(GuardianTable& table, const DoomedList& doomed, int self) {
   for (const GuardianMark& mark : table.marks) anybody = anybody || mark.length.load() != 0;
   for_each_child(table, [&](GuardianSlot&) { anybody = true; });
   if (!anybody) return;
-  if (!can_see_processes()) {
+  if (!os::proc_is_ours()) {
     return for_each_child(table, [](GuardianSlot& slot) { signal_by_number(slot, SIGKILL); });
   }
   const auto is_root = [&](const os::ProcessEntry& entry) {
@@ -170,8 +166,13 @@ bool try_lock(GuardianSlot& slot) {
 
 /// It ended in time and only waits to be reaped.
 bool has_ended(const GuardianSlot& slot) {
-  os::ProcessEntry entry;
-  return os::read_stat(slot.pid.load(), entry) && entry.state == 'Z';
+  const long pidfd = raw_syscall(SYS_pidfd_open, slot.pid.load(), 0);
+  if (os::raw_failed(pidfd)) return false;
+  pollfd end{static_cast<int>(pidfd), POLLIN, 0};
+  const timespec now{};
+  const long ended = raw_syscall(SYS_ppoll, as_word(&end), 1, as_word(&now), 0, 8);
+  os::close_raw(end.fd);
+  return ended == 1;
 }
 
 /// TERM for a slot whose deadline has passed. Gives when to look at it again.
@@ -217,7 +218,7 @@ void kill_doomed(GuardianTable& table, DoomedList& doomed, std::int64_t now, int
         return found;
       },
       self);
-  const bool blind = !can_see_processes();
+  const bool blind = !os::proc_is_ours();
   for_each_child(table, [&](GuardianSlot& slot) {
     if (!in_hand(slot)) return;
     if (blind) signal_by_number(slot, SIGKILL);

@@ -2,33 +2,32 @@
 #include "tine/launch.h"
 
 #include <cxxabi.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdio_ext.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
-#include <cstdlib>
 #include <ext/stdio_sync_filebuf.h>
 #include <iostream>
+#include <new>
+#include <string>
 #include <typeinfo>
 
 #include "child/after_fork.h"
 #include "child/child_state.h"
 #include "child/guardian.h"
+#include "os/demangle.h"
+#include "os/futex.h"
 #include "os/io.h"
 #include "os/own_fds.h"
 #include "os/pidfd.h"
 #include "os/process_table.h"
-#include "os/raw_syscall.h"
 #include "os/signal_mask.h"
 #include "os/system_error.h"
 
@@ -65,14 +64,6 @@ void wait_at(const Fd& gate) noexcept {
   char nothing;
   [[maybe_unused]] const auto end = os::read_retry(gate.get(), &nothing, 1);
   ::close(gate.get());
-}
-
-void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t while_value) noexcept {
-  ::syscall(SYS_futex, &word, FUTEX_WAIT, while_value, nullptr, nullptr, 0);
-}
-
-void futex_wake(std::atomic<std::uint32_t>& word) noexcept {
-  ::syscall(SYS_futex, &word, FUTEX_WAKE, 1, nullptr, nullptr, 0);
 }
 
 /// How many threads this process has, without those that do no harm.
@@ -123,13 +114,18 @@ void flush_standard_streams() noexcept {
   }
 }
 
+/// Here memory may be used: the child runs C++ anyway. Where there is none left, the name stays as
+/// the compiler writes it.
 void report_exception(const char* type, const char* text) noexcept {
-  int status = 0;
-  char* name = type == nullptr ? nullptr : abi::__cxa_demangle(type, nullptr, nullptr, &status);
-  const char* shown = name != nullptr ? name : type != nullptr ? type : "unknown type";
-  std::fprintf(stderr, "tine: uncaught exception in a child: %s%s%s\n", shown,
-               text != nullptr ? ": " : "", text != nullptr ? text : "");
-  std::free(name);  // NOLINT: __cxa_demangle allocates with malloc
+  std::string name;
+  try {
+    if (type != nullptr) name = os::demangled(type);
+  } catch (const std::bad_alloc&) {
+  }
+  const char* raw = type != nullptr ? type : "unknown type";
+  std::fprintf(stderr, "tine: uncaught exception in a child: %s%s%s\n",
+               name.empty() ? raw : name.c_str(), text != nullptr ? ": " : "",
+               text != nullptr ? text : "");
 }
 
 constexpr int kUncaughtException = 70;  // EX_SOFTWARE of sysexits.h
@@ -171,7 +167,8 @@ void stdin_from_null() noexcept {
   reset_signal_handlers();
   detail::close_inherited_handles();
   detail::unlock_handles();
-  while (slot != nullptr && slot->go.load(std::memory_order_acquire) == 0) futex_wait(slot->go, 0);
+  while (slot != nullptr && slot->go.load(std::memory_order_acquire) == 0)
+    os::futex_wait(&slot->go, 0);
   forget_guardian_of_parent();  // and with it the slot
   os::close_own_fds();
   if (!options.name.empty()) ::prctl(PR_SET_NAME, options.name.c_str());
@@ -304,7 +301,7 @@ std::expected<Child, Error> launch_body(const LaunchOptions& options,
   start_clock(*state, options);
   if (child::GuardianSlot* slot = state->seat.slot()) {
     slot->go.store(1, std::memory_order_release);
-    child::futex_wake(slot->go);
+    os::futex_wake_all(&slot->go);
   }
   return ChildAccess::make(std::move(state));
 }

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -15,6 +14,7 @@
 
 #include "child/after_fork.h"
 #include "child/clone.h"
+#include "os/futex.h"
 #include "os/io.h"
 #include "os/pidfd.h"
 #include "os/raw_syscall.h"
@@ -308,7 +308,7 @@ long LaunchPad::launch(int& pidfd) noexcept {
 }
 
 void LaunchPad::wait() noexcept {
-  while (busy()) raw_syscall(SYS_futex, as_word(&child_), FUTEX_WAIT, 1, 0, 0, 0);
+  while (busy()) os::futex_wait(&child_, 1);
 }
 
 std::expected<SpawnedProcess, SpawnReport> spawn_beside(LaunchPad& pad) {

@@ -88,9 +88,7 @@ std::vector<int> TreeStopper::pidfds() const {
 int TreeStopper::first_running_descendant() const noexcept {
   for (const auto& descendant : descendants_) {
     const int fd = descendant.pidfd.get();
-    if (os::poll_pidfd(fd, -1, std::chrono::steady_clock::time_point{}) != os::PidfdWait::ended) {
-      return fd;
-    }
+    if (!os::has_ended(fd)) return fd;
   }
   return -1;
 }

@@ -17,6 +17,7 @@ BatchRules BatchRules::from(const Options& options, int slots, std::size_t defau
   rules.max_records = rules.drop_values ? 1 : count.value_or(fills ? 0 : 1);
   rules.spread = (options.fill_repeating || options.fill) && !rules.drop_values;
   rules.shuffle = options.shuffle;
+  rules.never_fewer = options.exit_if_too_long && rules.max_records > 0;
   rules.max_length = std::min(options.max_chars.value_or(default_length), default_length);
   rules.slots = std::max(slots, 1);
   return rules;
@@ -115,7 +116,7 @@ Result<bool> Batcher::fits(std::size_t before) {
     return true;
   }
   auto record = collected_.all().subspan(before);
-  if (ends_.empty()) {
+  if (ends_.empty() || rules_.never_fewer) {
     std::string shown = record.empty() ? std::string() : record[0].substr(0, 200);
     return std::unexpected("command line too long (" + std::to_string(length) +
                            " >= " + std::to_string(rules_.max_length) + ") with the value '" +

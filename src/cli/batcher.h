@@ -20,6 +20,7 @@ struct BatchRules {
   bool drop_values = false;       ///< -n0: one record per job, its values left empty
   bool spread = false;            ///< -X and -m: share the last records among the slots
   bool shuffle = false;
+  bool never_fewer = false;  ///< -x: max_records that do not fit are an error
   std::size_t max_length = 0;
   int slots = 1;
 

@@ -43,6 +43,19 @@ std::string heading(const OptionEntry& entry) {
   return text;
 }
 
+/// By their first long names.
+std::string unsupported_names() {
+  std::string names;
+  for (const auto& option : unsupported_options()) {
+    for (auto name : split_names(option.names)) {
+      if (name.size() == 1) continue;
+      if (!name.starts_with('_')) names += (names.empty() ? "" : " ") + dashed(name);
+      break;
+    }
+  }
+  return names;
+}
+
 constexpr std::string_view kUsage =
     R"(tine run: run a command for many values, several at a time.
 
@@ -81,7 +94,10 @@ std::string help_text() {
       wrap(out, entry.help, kIndent, 96);
     }
   }
-  out += "\nOptions in $PARALLEL come before those of the command line.\n";
+  out +=
+      "\nOptions in $PARALLEL come before those of the command line.\n"
+      "\nNot supported yet, of GNU parallel:\n  ";
+  wrap(out, unsupported_names(), 2, 96);
   return out;
 }
 

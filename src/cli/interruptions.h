@@ -36,6 +36,9 @@ class Interruptions {
   /// and the run is being ended, for which nobody is waited.
   bool wait_to_write(int fd);
 
+  /// Those that are waiting to be heard.
+  void hear_signals();
+
   /// The run is being ended: by a signal, or because its supervisor has died.
   [[nodiscard]] bool is_ending() const { return ended_by_ != 0 || supervisor_died_; }
   /// INT or TERM; 0: none.
@@ -45,7 +48,6 @@ class Interruptions {
   using Clock = std::chrono::steady_clock;
 
   bool wait_once(int fd, short events);
-  void hear_signals();
   void hear(int signal);
   void end_by(int signal);
   void hear_death_of_supervisor();

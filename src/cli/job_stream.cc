@@ -164,7 +164,7 @@ JobValues JobStream::State::job_values(int slot, const Values& from) const {
   job.args = from.all();
   job.sequence = started;
   job.slot = slot;
-  job.total = ended ? started + waiting.size() : 0;
+  job.total = options.total_jobs.value_or(ended ? started + waiting.size() : 0);
   job.slots = slots;
   job.blank = batcher.drops_values();
   return job;
@@ -216,7 +216,7 @@ std::expected<Pull, std::string> JobStream::next(int slot, JobLine& out) {
   State& state = *state_;
   auto ready = state.prepare();
   if (!ready || *ready == Pull::would_block) return ready;
-  if (state.command.needs_total() && !state.gathered) {
+  if (state.command.needs_total() && !state.gathered && !state.options.total_jobs) {
     auto read = state.gather();
     if (!read || *read == Pull::would_block) return read;
   }

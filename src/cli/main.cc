@@ -2,8 +2,6 @@
 
 /// The command `tine`. Under the name `parallel` (a symbolic link) it is `tine run`.
 
-#include <fmt/core.h>
-
 #include <cstdio>
 #include <string>
 #include <string_view>
@@ -40,11 +38,11 @@ int main(int argc, char** argv) {
     return tine::cli::run_main("tine run", false, stdout_closed, {words.begin() + 1, words.end()});
   }
   if (verb == "--version" || verb == "-V") {
-    fmt::print("{}", tine::cli::version_text());
-    return 0;
+    return tine::cli::print(tine::cli::version_text());
   }
   const bool asked = verb == "--help" || verb == "-h" || verb == "help";
-  if (!asked) std::fputs(fmt::format("tine: there is no command '{}'\n", verb).c_str(), stderr);
-  std::fputs(kHelp, asked && !words.empty() ? stdout : stderr);
-  return asked && !words.empty() ? 0 : 255;
+  if (asked && !words.empty()) return tine::cli::print(kHelp);
+  const std::string unknown = "tine: there is no command '" + std::string(verb) + "'\n";
+  std::fputs(((asked ? "" : unknown) + kHelp).c_str(), stderr);
+  return 255;
 }

@@ -87,6 +87,7 @@ class Parser {
   std::string ambiguous(std::string_view name) const;
   std::string unknown(std::string_view name) const;
   std::vector<std::string> nearest(std::string_view name) const;
+  bool is_supported(std::size_t long_name) const;
 
   static constexpr int kFirstCode = 1000;
 
@@ -200,10 +201,14 @@ std::string Parser::complaint(int code) const {
 // A long name that getopt refused: a prefix of several names, or of none.
 std::string Parser::ambiguous(std::string_view name) const {
   std::map<int, std::string> candidates;
+  bool of_any = false;
   for (std::size_t i = 0; i < long_names_.size(); ++i) {
-    if (long_names_[i].starts_with(name)) candidates.emplace(long_options_[i].val, long_names_[i]);
+    if (!long_names_[i].starts_with(name)) continue;
+    of_any = true;
+    if (is_supported(i)) candidates.emplace(long_options_[i].val, long_names_[i]);
   }
-  if (candidates.size() < 2) return unknown(name);
+  if (!of_any) return unknown(name);
+  if (candidates.empty()) return "not supported yet: " + dashed(name);
   std::string text = "option " + dashed(name) + " is ambiguous; it could be";
   for (const auto& [code, candidate] : candidates) text += " --" + candidate;
   return text;
@@ -218,11 +223,18 @@ std::string Parser::unknown(std::string_view name) const {
   return text + "?";
 }
 
+bool Parser::is_supported(std::size_t long_name) const {
+  return known_[static_cast<std::size_t>(long_options_[long_name].val - kFirstCode)].entry !=
+         nullptr;
+}
+
 std::vector<std::string> Parser::nearest(std::string_view name) const {
   if (name.size() < 2) return {};
   std::size_t best = std::min<std::size_t>(3, name.size() / 2) + 1;
   std::vector<std::string> names;
-  for (const auto& known : long_names_) {
+  for (std::size_t i = 0; i < long_names_.size(); ++i) {
+    if (!is_supported(i)) continue;
+    const std::string& known = long_names_[i];
     std::size_t far = distance(name, known);
     if (far > best || far > name.size() / 2) continue;
     if (far < best) names.clear();

@@ -124,17 +124,15 @@ constexpr OptionEntry kBatch[] = {
      TINE_SET(o.xargs = true)},
     {"s max-chars maxchars", Argument::required, "N", "Command lines are shorter than N bytes.",
      TINE_PARSE(store(parse_count(v), o.max_chars))},
-    {"x exit", Argument::none, "", "End the run when a command line would be too long.",
+    {"x exit", Argument::none, "",
+     "End the run when N values (-n -N -L) make a command line too long, rather than take fewer.",
      TINE_SET(o.exit_if_too_long = true)},
 };
 
 constexpr OptionEntry kRunning[] = {
     {"j jobs P max-procs maxprocs procs", Argument::required, "N",
      "Jobs at a time: N, +N, -N, N% of the processors, 0 for no limit, or a file. Default 100%.",
-     [](Options& o, std::string_view v) -> Applied {
-       o.jobs_given = true;
-       return store(parse_jobs(v), o.jobs);
-     }},
+     TINE_PARSE(store(parse_jobs(v), o.jobs))},
     {"halt halt-on-error haltonerror", Argument::required, "WHEN",
      "never, or when to stop: now,fail=1  soon,fail=10%  now,success=1  soon,done=5.",
      TINE_PARSE(store(parse_halt(v), o.halt))},
@@ -211,9 +209,15 @@ constexpr OptionEntry kOutput[] = {
     {"summary", Argument::none, "",
      "At the end: jobs, failures, wall and CPU time, jobs/s, the slowest five.",
      TINE_SET(o.summary = true)},
+    {"no-failures", Argument::none, "", "Do not list the jobs that failed at the end.",
+     TINE_SET(o.list_failures = false)},
     {"total-jobs totaljobs total", Argument::required, "N",
-     "How many jobs --bar and --eta shall expect.",
-     TINE_PARSE(store(parse_count(v), o.total_jobs))},
+     "How many jobs there will be: for --bar, --eta, N% and {##}, instead of reading all input.",
+     [](Options& o, std::string_view v) -> Applied {
+       auto stored = store(parse_count(v), o.total_jobs);
+       if (stored && o.total_jobs == 0) o.total_jobs.reset();  // so does GNU parallel
+       return stored;
+     }},
 };
 
 constexpr OptionEntry kInformation[] = {
@@ -236,8 +240,9 @@ constexpr OptionEntry kInformation[] = {
     {"max-line-length-allowed maxlinelengthallowed", Argument::none, "",
      "Print how long a command line may be.", TINE_SET(o.action = Action::max_line_length)},
     {"show-limits showlimits", Argument::none, "", "Print the limits, then go on.",
-     TINE_SET(o.action = Action::show_limits)},
-    {"will-cite willcite no-notice nonotice nn gnu plain", Argument::none, "", "", ignore},
+     TINE_SET(o.show_limits = true)},
+    {"plain", Argument::none, "", "Ignore the options in $PARALLEL.", TINE_SET(o.plain = true)},
+    {"will-cite willcite no-notice nonotice nn gnu", Argument::none, "", "", ignore},
 };
 
 #undef TINE_SET

@@ -59,12 +59,13 @@ enum class Action {
   number_of_cores,
   number_of_threads,
   max_line_length,
-  show_limits,
 };
 
 struct Options {
   Action action = Action::run;
   std::uint64_t minimum_version = 0;
+  bool show_limits = false;  ///< before the run
+  bool plain = false;        ///< without $PARALLEL
 
   // Input.
   std::string delimiter = "\n";
@@ -99,7 +100,6 @@ struct Options {
 
   // Running.
   JobCount jobs{};
-  bool jobs_given = false;
   Halt halt{};  ///< a percentage is one of all jobs, unlike that of a Batch
   Timeout timeout{};
   std::chrono::duration<double> delay{0};
@@ -127,7 +127,8 @@ struct Options {
   bool eta = false;
   bool progress = false;
   std::optional<std::uint64_t> total_jobs{};
-  bool summary = false;  ///< figures at the end
+  bool summary = false;       ///< figures at the end
+  bool list_failures = true;  ///< at the end
 };
 
 struct CommandLine {

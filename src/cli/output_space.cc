@@ -3,6 +3,8 @@
 
 #include <sys/statvfs.h>
 
+#include <filesystem>
+
 #include "cli/job_exit.h"
 #include "cli/write_whole.h"
 
@@ -10,10 +12,10 @@ namespace tine::cli {
 
 namespace {
 
-bool is_nearly_full(const OutputFile& file) {
+bool is_nearly_full(const std::string& directory) {
   constexpr std::uint64_t kPlenty = 1 << 20;
   struct statvfs room{};
-  if (::fstatvfs(file.fd().get(), &room) != 0 || room.f_blocks == 0) return false;
+  if (::statvfs(directory.c_str(), &room) != 0 || room.f_blocks == 0) return false;
   return std::uint64_t{room.f_bavail} * room.f_frsize < kPlenty;
 }
 
@@ -25,9 +27,17 @@ bool takes_some_bytes(const std::string& directory) {
 
 }  // namespace
 
-bool output_may_be_lost(const Outcome& outcome, const std::string& directory) {
-  const OutputFile& file = outcome.out.size() > 0 ? outcome.out : outcome.err;
-  return file.size() > 0 && is_nearly_full(file) && !takes_some_bytes(directory);
+std::optional<std::string> full_directory(const Outcome& outcome, const JobNotes& job,
+                                          const std::string& waiting) {
+  const bool own_files = !job.out_path.empty();
+  const bool has_written = outcome.out.size() > 0 || outcome.err.size() > 0;
+  // One that failed may have found no room for a single byte.
+  if (!own_files && !has_written && outcome.result) return std::nullopt;
+  std::string directory =
+      own_files ? std::filesystem::path(job.out_path).parent_path().native() : waiting;
+  if (directory.empty()) directory = ".";
+  if (!is_nearly_full(directory) || takes_some_bytes(directory)) return std::nullopt;
+  return directory;
 }
 
 bool is_refused_space(const Outcome& outcome) {

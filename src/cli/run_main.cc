@@ -14,6 +14,7 @@
 #include "cli/job_stream.h"
 #include "cli/options.h"
 #include "cli/runner.h"
+#include "cli/stdio.h"
 #include "cli/supervisor.h"
 #include "cli/tally.h"
 #include "cli/version.h"
@@ -35,37 +36,44 @@ std::size_t cpuinfo_count(std::string_view field) {
 }
 
 int print_limits() {
-  fmt::print("Longest command line used: {} bytes (-s changes it)\n", max_line_length());
-  fmt::print("Longest command line that the kernel takes: {} bytes with its environment\n",
-             ::sysconf(_SC_ARG_MAX));
-  return 0;
+  return print(
+      fmt::format("Longest command line used: {} bytes (-s changes it)\n"
+                  "Longest command line that the kernel takes: {} bytes with its environment\n",
+                  max_line_length(), ::sysconf(_SC_ARG_MAX)));
 }
+
+int print_count(std::size_t count) { return print(std::to_string(count) + "\n"); }
 
 /// Versions are dates there: 20221122.
 int check_version(std::uint64_t wanted) {
-  fmt::print("{}\n", kParallelVersion);
-  return wanted <= kParallelVersion ? 0 : kOwnFailure;
+  const int printed = print_count(kParallelVersion);
+  return wanted <= kParallelVersion ? printed : kOwnFailure;
 }
 
 int act(const Options& options) {
   switch (options.action) {
     case Action::run: break;
-    case Action::help: fmt::print("{}", help_text()); return 0;
-    case Action::version: fmt::print("{}", version_text()); return 0;
+    case Action::help: return print(help_text());
+    case Action::version: return print(version_text());
     case Action::minimum_version: return check_version(options.minimum_version);
     case Action::number_of_cpus:
-    case Action::number_of_threads: fmt::print("{}\n", usable_cpus()); return 0;
-    case Action::number_of_sockets: fmt::print("{}\n", cpuinfo_count("physical id")); return 0;
-    case Action::number_of_cores: fmt::print("{}\n", cpuinfo_count("core id")); return 0;
-    case Action::max_line_length: fmt::print("{}\n", max_line_length()); return 0;
-    case Action::show_limits: return print_limits();
+    case Action::number_of_threads: return print_count(usable_cpus());
+    case Action::number_of_sockets: return print_count(cpuinfo_count("physical id"));
+    case Action::number_of_cores: return print_count(cpuinfo_count("core id"));
+    case Action::max_line_length: return print_count(max_line_length());
   }
   return 0;
 }
 
+/// --plain counts on the command line alone.
+bool is_plain(const std::vector<std::string>& words) {
+  const auto alone = parse_command_line(words);
+  return alone && alone->options.plain;
+}
+
 std::vector<std::string> with_environment_options(std::vector<std::string> words) {
   const char* given = std::getenv("PARALLEL");  // NOLINT(concurrency-mt-unsafe): one thread
-  if (given == nullptr) return words;
+  if (given == nullptr || is_plain(words)) return words;
   std::vector<std::string> all = split_environment_options(given);
   all.insert(all.end(), std::make_move_iterator(words.begin()),
              std::make_move_iterator(words.end()));
@@ -78,11 +86,11 @@ int run_main(const std::string& name, bool drop_in, bool stdout_closed,
              std::vector<std::string> words) {
   auto command_line = parse_command_line(with_environment_options(std::move(words)));
   if (!command_line) {
-    // Not fmt::print, which throws when stderr is closed or full.
     std::fputs((name + ": " + command_line.error() + "\n").c_str(), stderr);
     return kOwnFailure;
   }
   if (command_line->options.action != Action::run) return act(command_line->options);
+  if (command_line->options.show_limits && print_limits() != 0) return kOwnFailure;
   if (command_line->stdin_by_default && ::isatty(STDIN_FILENO) == 1) {
     std::fputs(fmt::format("{}\n", terminal_hint()).c_str(), stderr);
   }

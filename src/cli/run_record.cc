@@ -22,11 +22,14 @@ void RunRecord::set_total(std::uint64_t total) {
   progress_.set_total(total);
 }
 
-std::expected<void, Error> RunRecord::add(const Outcome& outcome, const JobNotes& job) {
+std::expected<void, Error> RunRecord::add(const Outcome& outcome, const JobNotes& job,
+                                          bool ended_by_us) {
   const JobExit exit = job_exit(outcome.result);
   const Usage& used = outcome.result ? outcome.result->usage : outcome.result.error().usage;
-  progress_.job_ended({exit.failed(), outcome.elapsed, used.user + used.sys}, job.line);
-  if (!failed_by(Cause::cancelled, outcome)) {
+  if (ended_by_us) {
+    progress_.job_cancelled(used.user + used.sys);
+  } else {
+    progress_.job_ended({exit.failed(), outcome.elapsed, used.user + used.sys}, job.line);
     tally_.add(exit);
     if (!outcome.result) failures_.add(job.seq, job.line, outcome.result.error());
   }

@@ -28,8 +28,9 @@ class RunRecord {
   std::expected<void, Error> open_log(const std::string& path, bool append);
   void set_total(std::uint64_t total);
 
+  /// `ended_by_us`: it is in the log, and neither a success nor a failure.
   /// Errors: the job log cannot be written; the rest is done all the same.
-  std::expected<void, Error> add(const Outcome& outcome, const JobNotes& job);
+  std::expected<void, Error> add(const Outcome& outcome, const JobNotes& job, bool ended_by_us);
 
   [[nodiscard]] const report::Progress& progress() const { return progress_; }
   [[nodiscard]] const FailureReport& failures() const { return failures_; }

@@ -2,6 +2,7 @@
 #include "cli/runner.h"
 
 #include <fmt/core.h>
+#include <signal.h>
 
 #include <cerrno>
 #include <chrono>
@@ -67,6 +68,7 @@ class Runner {
   Batch::Supply supply(Batch::Job& job);
   Batch::Supply pull_line(std::size_t slot);
   void on_end(const Outcome& outcome);
+  bool is_ended_by_us(const Outcome& outcome);
   void on_output(const RunningJob& job, Piece piece);
   void say_how_it_ended(const Outcome& outcome, const JobNotes& job);
   void print(Outcome& outcome);
@@ -75,6 +77,8 @@ class Runner {
 
   // The end.
   int finish();
+  void say_what_was_interrupted();
+  std::string not_started();
   bool fail(const std::string& text);
   void give_up();
   void give_up(const std::string& text);
@@ -87,6 +91,7 @@ class Runner {
   RunRecord record_;
 
   std::size_t slots_ = 1;
+  std::optional<std::uint64_t> total_;  ///< of all jobs, where it is known before the first
   std::optional<JobStream> stream_;
   std::optional<JobMaker> maker_;
 
@@ -140,6 +145,11 @@ bool Runner::open_stream() {
 
 /// A bar and a share need to know how many jobs there will be, which takes the whole input.
 bool Runner::know_total() {
+  total_ = options_.total_jobs;
+  if (total_) {
+    record_.set_total(*total_);
+    return true;
+  }
   const bool needed = options_.bar || options_.eta || options_.halt.percent > 0;
   while (needed && !stream_->total()) {
     const auto gathered = stream_->gather();
@@ -147,7 +157,8 @@ bool Runner::know_total() {
     const bool waits = *gathered == Pull::would_block;
     if (waits && !interruptions_.wait_to_read(stream_->wait_fd())) break;
   }
-  if (const auto total = stream_->total()) record_.set_total(*total);
+  total_ = stream_->total();
+  if (total_) record_.set_total(*total_);
   return true;
 }
 
@@ -170,7 +181,7 @@ bool Runner::open_files() {
 // ---- While jobs run ----
 
 BatchOptions Runner::options_of_batch(const std::string& mark) {
-  BatchOptions options = batch_options(options_, slots_, stream_->total());
+  BatchOptions options = batch_options(options_, slots_, total_);
   options.kill_mark = mark;
   options.on_end = [this](const Outcome& outcome) { on_end(outcome); };
   options.on_output = [this](const RunningJob& job, Piece piece) { on_output(job, piece); };
@@ -246,14 +257,27 @@ Batch::Supply Runner::supply(Batch::Job& job) {
 
 void Runner::on_end(const Outcome& outcome) {
   const JobNotes& notes = notes_[outcome.index];
-  if (auto added = record_.add(outcome, notes); !added) give_up(added.error().to_string());
-  if (!given_up_ && output_may_be_lost(outcome, options_.temporary_directory)) {
-    give_up("no space left in '" + options_.temporary_directory +
-            "' for the output of jobs, so it is incomplete: set TMPDIR or --tmpdir to another "
-            "directory");
+  const bool ended_by_us = is_ended_by_us(outcome);
+  if (auto added = record_.add(outcome, notes, ended_by_us); !added) {
+    give_up(added.error().to_string());
+  }
+  const std::string& waiting = options_.temporary_directory;
+  if (const auto full = given_up_ ? std::nullopt : full_directory(outcome, notes, waiting)) {
+    give_up("no space left in '" + *full + "' for the output of jobs, so it is incomplete" +
+            (*full == waiting ? ": set TMPDIR or --tmpdir to another directory" : ""));
   }
   if (is_refused_space(outcome)) give_up();  // print() says why
-  say_how_it_ended(outcome, notes);
+  if (!ended_by_us) say_how_it_ended(outcome, notes);
+}
+
+/// A job that has the terminal for its stdin is in our group, so that ^C reaches it by itself. It
+/// reached us first: the kernel signals the whole group before any of it can be reaped.
+bool Runner::is_ended_by_us(const Outcome& outcome) {
+  if (failed_by(Cause::cancelled, outcome)) return true;
+  if (!failed_by(Cause::signaled, outcome)) return false;
+  if (outcome.result.error().status->signal() != SIGINT) return false;
+  interruptions_.hear_signals();
+  return interruptions_.ended_by() == SIGINT;
 }
 
 void Runner::on_output(const RunningJob& job, Piece piece) {
@@ -264,7 +288,7 @@ void Runner::on_output(const RunningJob& job, Piece piece) {
 
 void Runner::say_how_it_ended(const Outcome& outcome, const JobNotes& job) {
   if (failed_by(Cause::timed_out, outcome)) output_.complain("timed out: " + job.line);
-  if (failed_by(Cause::cancelled, outcome) || batch_->halted()) return;
+  if (batch_->halted()) return;
   if (const char* word = halt_word(options_.halt, job_exit(outcome.result).failed())) {
     output_.complain(fmt::format("This job {}:\n{}", word, job.line));
   }
@@ -304,12 +328,36 @@ int Runner::finish() {
   const auto& progress = record_.progress();
   output_.progress_line().finish(progress);
   if (options_.summary) output_.say(progress.summary(report::Progress::Clock::now()));
-  if (!setting_.drop_in && !record_.failures().empty()) {
+  if (!setting_.drop_in && interruptions_.ended_by() != 0) say_what_was_interrupted();
+  if (!setting_.drop_in && options_.list_failures && !record_.failures().empty()) {
     output_.say(record_.failures().text(setting_.name, progress.ended()));
+  }
+  if (stream_ && stream_->had_nul()) {
+    output_.complain("the input holds NULs, which became \\0 in values; -0 ends values at them");
   }
   if (interruptions_.ended_by() == SIGINT) die_by(SIGINT);
   if (broken_ || interruptions_.is_ending()) return kOwnFailure;
   return record_.exit_code(halted_);
+}
+
+void Runner::say_what_was_interrupted() {
+  const auto& progress = record_.progress();
+  output_.complain(fmt::format("interrupted by {}: {} jobs done, {} ended, {} not started",
+                               signal_name(interruptions_.ended_by()), progress.ended(),
+                               progress.cancelled(), not_started()));
+}
+
+/// How many, where that can be told: a pipe holds its input back, and some never ends.
+std::string Runner::not_started() {
+  constexpr std::uint64_t kEnough = 10'000;
+  if (!stream_ || broken_) return "the rest";
+  std::uint64_t count = 0;
+  for (; count < kEnough; ++count) {
+    const auto pulled = stream_->next(1, line_);
+    if (!pulled || *pulled == Pull::would_block) return "the rest";
+    if (*pulled == Pull::end) return std::to_string(count);
+  }
+  return "more than " + std::to_string(kEnough);
 }
 
 }  // namespace

@@ -26,6 +26,11 @@ bool is_literal(std::string_view separator) {
   return true;
 }
 
+// Steps through all states at once, where the usual way calls itself for each character and so
+// runs out of stack in a record of 20 kB. It is slower, and does not know back references.
+// Source: bits/regex_constants.h of libstdc++
+constexpr auto kWithoutRecursion = std::regex_constants::__polynomial;
+
 }  // namespace
 
 std::string_view trimmed(std::string_view value, Trim trim) {
@@ -45,13 +50,20 @@ Result<ColumnSplitter> ColumnSplitter::parse(std::string_view separator) {
     return splitter;
   }
   try {
-    splitter.regex_.emplace(std::string(separator), std::regex::ECMAScript | std::regex::optimize);
+    constexpr auto kUsual = std::regex::ECMAScript | std::regex::optimize;
+    splitter.regex_.emplace(std::string(separator), kUsual);
+    splitter.regex_for_long_.emplace(std::string(separator), kUsual | kWithoutRecursion);
   } catch (const std::regex_error&) {
     return std::unexpected("--colsep '" + std::string(separator) +
                            "' is not a regular expression that tine knows: use literal text, "
                            "\\t, [,;] , a|b , + * ? and \\ before a special character");
   }
   return splitter;
+}
+
+const std::regex& ColumnSplitter::regex_for(std::string_view record) const {
+  constexpr std::size_t kLong = 2048;
+  return record.size() < kLong ? *regex_ : *regex_for_long_;
 }
 
 void ColumnSplitter::split(std::string_view record, std::vector<std::string_view>& columns) const {
@@ -64,7 +76,7 @@ void ColumnSplitter::split(std::string_view record, std::vector<std::string_view
     if (!regex_) {
       at = literal_.empty() ? std::string_view::npos : record.find(literal_, from);
     } else if (std::regex_search(record.data() + from, record.data() + record.size(), match,
-                                 *regex_) &&
+                                 regex_for(record)) &&
                match[0].first != match[0].second) {
       at = from + static_cast<std::size_t>(match.position());
       length = static_cast<std::size_t>(match.length());

@@ -52,8 +52,11 @@ class ColumnSplitter {
   void split(std::string_view record, std::vector<std::string_view>& columns) const;
 
  private:
+  [[nodiscard]] const std::regex& regex_for(std::string_view record) const;
+
   std::string literal_;
   std::optional<std::regex> regex_;
+  std::optional<std::regex> regex_for_long_;
 };
 
 /// How the records of every source are treated.

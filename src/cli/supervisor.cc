@@ -108,6 +108,7 @@ int supervise(const std::function<int(RunnerSetting)>& runner) {
   const sigset_t mask = block_signals();
   ::signal(SIGCHLD, SIG_DFL);  // ignored by whoever started us, it would never arrive
   ::signal(SIGPIPE, SIG_IGN);  // a write that is refused says so itself
+  ::signal(SIGXFSZ, SIG_IGN);
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   setting.supervisor.reset(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
   if (!setting.supervisor) return own_failure("pidfd_open");

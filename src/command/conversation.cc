@@ -76,7 +76,7 @@ std::expected<void, Error> Conversation::exchange(std::string_view& unsent,
     if (auto done = receive(); !done) return done;
   }
   if (watched[0].revents != 0) {
-    const os::NoSigpipe guard;
+    const os::NoWriteSignals guard;
     const ssize_t put = os::write_retry(in_.get(), unsent.data(), unsent.size());
     if (put < 0 && errno != EAGAIN) return os::failed(Stage::write, errno, name_);
     if (put > 0) unsent.remove_prefix(static_cast<std::size_t>(put));

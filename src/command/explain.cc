@@ -7,8 +7,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 
 #include "command/preparation.h"
 #include "os/io.h"
@@ -53,6 +55,18 @@ std::string interpreter_of(const std::string& path) {
   return name;
 }
 
+/// `/bin:/usr/bin`, or the first of many: a long PATH would bury what the message says.
+std::string shown_path(std::string_view path) {
+  constexpr std::size_t kShown = 3;
+  std::size_t end = 0;
+  for (std::size_t shown = 0; shown < kShown; ++shown) {
+    end = path.find(':', shown == 0 ? 0 : end + 1);
+    if (end == std::string_view::npos) return std::string(path);
+  }
+  const auto more = std::ranges::count(path.substr(end), ':');
+  return std::string(path.substr(0, end)) + " and " + std::to_string(more) + " more";
+}
+
 void explain_absence(Error& error, const CommandSpec& spec, const std::vector<std::string>& paths) {
   if (const std::string* path = first_existing(paths)) {
     error.kind = ErrorKind::missing_interpreter;
@@ -69,7 +83,7 @@ void explain_absence(Error& error, const CommandSpec& spec, const std::vector<st
   }
   if (error.subject.find('/') != std::string::npos || error.subject.empty()) return;
   const char* path = variable_of(spec, "PATH");
-  error.hint = std::string("not in PATH (") + (path != nullptr ? path : "/bin:/usr/bin") + ")";
+  error.hint = "not in PATH (" + shown_path(path != nullptr ? path : "/bin:/usr/bin") + ")";
 }
 
 void explain_refusal(Error& error, const std::string& path) {

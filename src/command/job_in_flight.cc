@@ -5,7 +5,6 @@
 #include <sys/epoll.h>
 
 #include <algorithm>
-#include <span>
 #include <utility>
 
 #include "child/child_state.h"
@@ -40,7 +39,7 @@ enum class JobInFlight::Action : unsigned char {
   step,  ///< the next signal of the stop sequence: stopping, or lingering on; after the last: kill
   linger,  ///< wait for a descendant: lingering, or still killed; when there is none: finish
   kill,    ///< KILL for the tree, and a second for it to end: killed
-  finish,  ///< reap, and read what is left to read: over
+  finish,  ///< reap or, when it is still there, abandon; read what is left to read: over
 };
 
 //              leader ended   descendant ended   timer     end      kill
@@ -120,10 +119,9 @@ void JobInFlight::finish() {
   shared_.loop.cancel(timer_);
   shared_.loop.cancel(look_timer_);
   shared_.loop.unwatch(awaited_);
-  // With no steps given terminate() waits a second at most for what KILL was sent to.
-  const auto ended = ending_ == Ending::none
-                         ? ChildAccess::reap(ChildAccess::state(launched_.child))
-                         : launched_.child.terminate(std::span<const StopStep>{});
+  auto& child = ChildAccess::state(launched_.child);
+  const auto ended =
+      os::has_ended(child.pidfd.get()) ? ChildAccess::reap(child) : ChildAccess::abandon(child);
   if (ending_ == Ending::none && launched_.child.timed_out()) ending_ = Ending::timed_out;
   state_ = State::over;
   for (auto& stream : streams_) {
@@ -206,6 +204,7 @@ void JobInFlight::resume(std::chrono::nanoseconds pause) {
 void JobInFlight::set_timer(Clock::time_point when) {
   shared_.loop.cancel(timer_);
   timer_ = shared_.loop.at(when, [this] {
+    if (os::has_ended(awaited_)) return hear_end();
     note(Ending::timed_out);  // unless it is being ended already
     on(Event::timer);
   });
@@ -242,9 +241,14 @@ void JobInFlight::look_later() {
 void JobInFlight::look() {
   look_later();
   for (auto& stream : streams_) read(stream);
-  if (os::poll_pidfd(awaited_, -1, Clock::time_point{}) == os::PidfdWait::ended) {
-    on(awaited_event_);
-  }
+  if (os::has_ended(awaited_)) hear_end();
+}
+
+/// Before the event loop tells it. Who was busy elsewhere comes to a timer late, and what has ended
+/// meanwhile may have ended in time.
+void JobInFlight::hear_end() {
+  shared_.loop.unwatch(awaited_);
+  on(awaited_event_);
 }
 
 RunningJob JobInFlight::description() const {

@@ -85,6 +85,7 @@ class JobInFlight {
   void signal(int number);
   void look_later();
   void look();
+  void hear_end();
 
   void watch_streams();
   void read(LineStream& stream);

@@ -119,7 +119,7 @@ std::expected<std::uint64_t, Error> OutputFile::copy_to(int fd,
                                                         const std::function<bool()>& wait) const {
   const std::uint64_t size = this->size();
   if (size == 0) return 0;
-  const os::NoSigpipe guard;
+  const os::NoWriteSignals guard;
   Method method = first_method(fd, size);
   off_t at = 0;
   while (static_cast<std::uint64_t>(at) < size) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-/// Sleeping on a word of memory, which may be shared with other processes. Async-signal-safe.
+/// Sleeping on a word of 32 bits, plain or atomic, which may be shared with other processes.
+/// Async-signal-safe, and without errno: also for a child that shares its parent's memory.
 /// Source: futex(2); std::chrono::steady_clock is CLOCK_MONOTONIC in libstdc++ and libc++
 
 #include <linux/futex.h>
@@ -17,7 +18,7 @@ namespace tine::os {
 
 /// Sleeps while `*word` is `value`. False: `deadline` has passed. True: look at the word again, it
 /// may have changed.
-inline bool futex_wait_until(const std::uint32_t* word, std::uint32_t value,
+inline bool futex_wait_until(const void* word, std::uint32_t value,
                              std::chrono::steady_clock::time_point deadline) noexcept {
   const auto since_boot = deadline.time_since_epoch();
   const auto seconds = std::chrono::floor<std::chrono::seconds>(since_boot);
@@ -29,12 +30,12 @@ inline bool futex_wait_until(const std::uint32_t* word, std::uint32_t value,
                      FUTEX_BITSET_MATCH_ANY) != kTimedOut;
 }
 
-/// Sleeps while `*word` is `value`, or less: look at the word again.
-inline void futex_wait(const std::uint32_t* word, std::uint32_t value) noexcept {
-  raw_syscall(SYS_futex, as_word(word), FUTEX_WAIT, value, 0);
+/// The same without end: look at the word again.
+inline void futex_wait(const void* word, std::uint32_t value) noexcept {
+  raw_syscall(SYS_futex, as_word(word), FUTEX_WAIT, value);
 }
 
-inline void futex_wake_all(const std::uint32_t* word) noexcept {
+inline void futex_wake_all(const void* word) noexcept {
   constexpr long kEverybody = 0x7fffffff;
   raw_syscall(SYS_futex, as_word(word), FUTEX_WAKE, kEverybody);
 }

@@ -13,6 +13,12 @@
 
 namespace tine::os {
 
+namespace {
+
+constexpr int kOfRefusedWrites[] = {SIGPIPE, SIGXFSZ};
+
+}  // namespace
+
 ssize_t read_retry(int fd, void* into, std::size_t size) noexcept {
   for (;;) {
     const ssize_t got = ::read(fd, into, size);
@@ -28,7 +34,7 @@ ssize_t write_retry(int fd, const void* from, std::size_t size) noexcept {
 }
 
 int write_all(int fd, std::string_view bytes) noexcept {
-  const NoSigpipe guard;
+  const NoWriteSignals guard;
   while (!bytes.empty()) {
     const ssize_t put = write_retry(fd, bytes.data(), bytes.size());
     if (put < 0) return errno;
@@ -61,40 +67,34 @@ std::expected<PipeEnds, Error> make_pipe() {
   return above;
 }
 
-namespace {
-
-sigset_t sigpipe_set() noexcept {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGPIPE);
-  return set;
+NoWriteSignals::NoWriteSignals() noexcept {
+  sigpending(&pending_before_);
+  sigset_t both;
+  sigemptyset(&both);
+  for (const int signal : kOfRefusedWrites) sigaddset(&both, signal);
+  pthread_sigmask(SIG_BLOCK, &both, &mask_before_);
 }
 
-bool sigpipe_pending() noexcept {
+NoWriteSignals::~NoWriteSignals() {
+  const int saved = errno;
   sigset_t pending;
   sigpending(&pending);
-  return sigismember(&pending, SIGPIPE) == 1;
-}
-
-}  // namespace
-
-NoSigpipe::NoSigpipe() noexcept : was_pending_(sigpipe_pending()) {
-  const sigset_t set = sigpipe_set();
-  sigset_t old;
-  pthread_sigmask(SIG_BLOCK, &set, &old);
-  was_blocked_ = sigismember(&old, SIGPIPE) == 1;
-}
-
-NoSigpipe::~NoSigpipe() {
-  const int saved = errno;
-  const sigset_t set = sigpipe_set();
-  if (!was_pending_ && sigpipe_pending()) {
+  for (const int signal : kOfRefusedWrites) {
+    if (sigismember(&pending, signal) != 1 || sigismember(&pending_before_, signal) == 1) continue;
+    sigset_t only;
+    sigemptyset(&only);
+    sigaddset(&only, signal);
     const timespec now{};
-    while (::sigtimedwait(&set, nullptr, &now) < 0 && errno == EINTR) {
+    while (::sigtimedwait(&only, nullptr, &now) < 0 && errno == EINTR) {
     }
   }
-  if (!was_blocked_) pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+  pthread_sigmask(SIG_SETMASK, &mask_before_, nullptr);
   errno = saved;
+}
+
+int set_file_size(int fd, off_t size) noexcept {
+  const NoWriteSignals guard;
+  return ::ftruncate(fd, size) == 0 ? 0 : errno;
 }
 
 }  // namespace tine::os

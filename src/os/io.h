@@ -3,6 +3,7 @@
 
 /// Reads, writes and opens that a signal cannot cut short.
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include <cstddef>
@@ -34,17 +35,22 @@ struct PipeEnds {
 /// Both ends close on exec from the start.
 std::expected<PipeEnds, Error> make_pipe();
 
-/// Keeps SIGPIPE away from the calling thread while it lives. Source: sigtimedwait(2)
-class NoSigpipe {
+/// While it lives, what a refused write does to the calling thread is its errno alone: SIGPIPE and
+/// SIGXFSZ (a file longer than RLIMIT_FSIZE, also one in memory) are kept away.
+/// Source: sigtimedwait(2), setrlimit(2)
+class NoWriteSignals {
  public:
-  NoSigpipe() noexcept;
-  ~NoSigpipe();
-  NoSigpipe(const NoSigpipe&) = delete;
-  NoSigpipe& operator=(const NoSigpipe&) = delete;
+  NoWriteSignals() noexcept;
+  ~NoWriteSignals();
+  NoWriteSignals(const NoWriteSignals&) = delete;
+  NoWriteSignals& operator=(const NoWriteSignals&) = delete;
 
  private:
-  bool was_pending_ = false;
-  bool was_blocked_ = false;
+  sigset_t pending_before_;
+  sigset_t mask_before_;
 };
+
+/// ftruncate(2) without the signal. Gives 0 or the errno.
+int set_file_size(int fd, off_t size) noexcept;
 
 }  // namespace tine::os

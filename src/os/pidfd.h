@@ -42,6 +42,10 @@ inline std::chrono::steady_clock::time_point deadline_after(std::chrono::nanosec
          (duration < kNever ? duration : std::chrono::nanoseconds(kNever));
 }
 PidfdWait poll_pidfd(int pidfd, int other, Deadline deadline) noexcept;
+/// Whether it has ended by now.
+inline bool has_ended(int pidfd) noexcept {
+  return poll_pidfd(pidfd, -1, std::chrono::steady_clock::time_point{}) == PidfdWait::ended;
+}
 
 /// How an ended process ended, and what it used; it stays a zombie when `keep`.
 ///

@@ -102,7 +102,9 @@ std::expected<std::vector<ProcessInfo>, Error> process_tree(pid_t root) {
   auto first = process_info(root);
   if (!first) return std::unexpected(first.error());
   os::ProcessTable table;
-  if (!table.scan()) return os::failed(Stage::proc, ENOMEM, std::to_string(root));
+  if (!table.scan()) {
+    return os::failed(Stage::proc, os::proc_is_ours() ? ENOMEM : ENOENT, std::to_string(root));
+  }
   std::vector<ProcessInfo> tree{std::move(*first)};
   for (std::size_t i = 0; i < tree.size(); ++i) {
     for (const auto& entry : table) {

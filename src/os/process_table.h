@@ -100,6 +100,18 @@ inline bool read_stat(int pid, ProcessEntry& entry) noexcept {
   return got > 0 && parse_stat(text, got, entry);
 }
 
+/// Whether /proc is there and numbers processes as we do: in a new pid namespace it may still be
+/// that of the old one, where our numbers are other people's.
+/// Source: proc(5), /proc/self
+inline bool proc_is_ours() noexcept {
+  char text[16];
+  const long size =
+      raw_syscall(SYS_readlinkat, AT_FDCWD, as_word("/proc/self"), as_word(text), sizeof text);
+  long pid = 0;
+  for (long i = 0; i < size; ++i) pid = pid * 10 + (text[i] - '0');
+  return pid == raw_syscall(SYS_getpid);
+}
+
 /// Sends through a pidfd, after making sure that the pid still names the process that was seen.
 inline bool signal_entry(const ProcessEntry& entry, int signal) noexcept {
   const long fd = raw_syscall(SYS_pidfd_open, entry.pid, 0);
@@ -160,9 +172,10 @@ class MappedArray {
 
 class ProcessTable {
  public:
-  /// Looks at every process. False: no /proc, or no memory.
+  /// Looks at every process. False: no /proc of ours, or no memory.
   bool scan() noexcept {
     entries_.truncate(0);
+    if (!proc_is_ours()) return false;
     const int proc = open_raw("/proc", O_RDONLY | O_DIRECTORY);
     if (proc < 0) return false;
     alignas(8) char block[16384];

@@ -166,6 +166,7 @@ std::string limits_hint(int resource, const char* name) {
 Error make_error(Stage stage, int errno_value, std::string subject) {
   Error error{kind_of(errno_value), errno_value, stage, std::move(subject), {}};
   if (errno_value == EMFILE) error.hint = limits_hint(RLIMIT_NOFILE, "RLIMIT_NOFILE");
+  if (errno_value == EFBIG) error.hint = limits_hint(RLIMIT_FSIZE, "RLIMIT_FSIZE");
   if (errno_value == ENFILE) error.hint = "the whole system is out of open files (fs.file-max)";
   if (errno_value == EAGAIN && stage == Stage::fork) {
     error.hint = limits_hint(RLIMIT_NPROC, "RLIMIT_NPROC") +

@@ -28,7 +28,7 @@ void trace(const std::string& line) noexcept {
   char head[64];
   std::snprintf(head, sizeof head, "tine[%d] %9.6f ", own_pid(), since.count());
   try {
-    const NoSigpipe guard;
+    const NoWriteSignals guard;
     const std::string text = head + line + "\n";
     [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text.data(), text.size());
   } catch (const std::bad_alloc&) {

@@ -56,17 +56,24 @@ void Progress::job_ended(const JobFigures& job, const std::string& command) {
   if (slowest_.size() > kSlowest) slowest_.pop_back();
 }
 
+void Progress::job_cancelled(std::chrono::microseconds cpu) {
+  ++cancelled_;
+  cpu_ += cpu;
+}
+
 std::string Progress::line(Clock::time_point now, std::size_t width) const {
   const double rate = static_cast<double>(ended_) / seconds_since_start(now);
   std::string text;
   if (total_ && *total_ > 0) {
-    const double share = static_cast<double>(ended_) / static_cast<double>(*total_);
+    const std::uint64_t total = std::max(*total_, ended_);  // the user's may be too few
+    const double share = static_cast<double>(ended_) / static_cast<double>(total);
     text = fmt::format("{} {:3.0f} %  {} of {}", bar(share, 20), std::floor(share * 100),
-                       grouped(ended_), grouped(*total_));
+                       grouped(ended_), grouped(total));
   } else {
     text = fmt::format("{} done", grouped(ended_));
   }
   if (failed_ > 0) text += fmt::format("  {} failed", grouped(failed_));
+  if (cancelled_ > 0) text += fmt::format("  {} cancelled", grouped(cancelled_));
   text += fmt::format("  {:.{}f}/s", rate, rate < 10 ? 1 : 0);
   if (total_ && ended_ > 0 && ended_ < *total_) {
     const double left = static_cast<double>(*total_ - ended_) / rate;
@@ -79,12 +86,13 @@ std::string Progress::summary(Clock::time_point now) const {
   const double wall = seconds_since_start(now);
   const double cpu = std::chrono::duration<double>(cpu_).count();
   std::string text = fmt::format(
-      "jobs      {}\nfailed    {}\nwall      {}\nCPU       {} ({:.1f} cores busy)\nspeed     "
+      "jobs      {}\nfailed    {}\n{}wall      {}\nCPU       {} ({:.1f} cores busy)\nspeed     "
       "{:.{}f} "
       "jobs/s\n",
-      grouped(ended_), grouped(failed_), readable(std::chrono::duration<double>(wall)),
-      readable(cpu_), cpu / wall, static_cast<double>(ended_) / wall,
-      static_cast<double>(ended_) / wall < 10 ? 1 : 0);
+      grouped(ended_), grouped(failed_),
+      cancelled_ > 0 ? fmt::format("cancelled {}\n", grouped(cancelled_)) : "",
+      readable(std::chrono::duration<double>(wall)), readable(cpu_), cpu / wall,
+      static_cast<double>(ended_) / wall, static_cast<double>(ended_) / wall < 10 ? 1 : 0);
   const char* label = "slowest";
   for (const auto& slow : slowest_) {
     text += fmt::format("{:<9} {:>7}  {}\n", label, readable(slow.elapsed),

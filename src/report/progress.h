@@ -35,8 +35,11 @@ class Progress {
 
   void set_total(std::uint64_t total) { total_ = total; }
   void job_ended(const JobFigures& job, const std::string& command);
+  /// One that the run itself has ended: neither done nor failed.
+  void job_cancelled(std::chrono::microseconds cpu);
 
   [[nodiscard]] std::uint64_t ended() const { return ended_; }
+  [[nodiscard]] std::uint64_t cancelled() const { return cancelled_; }
 
   /// `[=====>    ]  52 %  1,204 of 2,311  3 failed  812/s  1.4 s left`, at most `width` columns.
   [[nodiscard]] std::string line(Clock::time_point now, std::size_t width) const;
@@ -52,6 +55,7 @@ class Progress {
   std::optional<std::uint64_t> total_;
   std::uint64_t ended_ = 0;
   std::uint64_t failed_ = 0;
+  std::uint64_t cancelled_ = 0;
   std::chrono::microseconds cpu_{};
   std::vector<SlowJob> slowest_;  ///< slowest first
 };

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,15 +21,21 @@ namespace {
 constexpr off_t kMost = off_t{16} << 20;
 constexpr off_t kTail = 4096;
 
+/// RLIMIT_FSIZE holds for memory files as well.
+off_t most_kept() noexcept {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_FSIZE, &limit) != 0) return kMost;
+  return static_cast<off_t>(std::min<rlim_t>(kMost, limit.rlim_cur));
+}
+
 }  // namespace
 
 std::expected<ChildErrors, Error> ChildErrors::create() {
   ChildErrors errors;
   errors.file_ =
       os::above_stdio(Fd{::memfd_create("tine-stderr", MFD_CLOEXEC | MFD_ALLOW_SEALING)});
-  if (!errors.file_ || ::ftruncate(errors.file_.get(), kMost) != 0) {
-    return os::failed(Stage::open, errno, "a memory file for the stderr of a child");
-  }
+  const int error = errors.file_ ? os::set_file_size(errors.file_.get(), most_kept()) : errno;
+  if (error != 0) return os::failed(Stage::open, error, "a memory file for the stderr of a child");
   // Without the seal a child may write more than is kept; it is read in bounded pieces anyway.
   [[maybe_unused]] const int sealed =
       ::fcntl(errors.file_.get(), F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK);

@@ -33,17 +33,13 @@ constexpr std::int64_t kWorthNoting = 20'000;
 /// A worker that has written so much to stderr is replaced: writing ends at twice that.
 constexpr std::uint64_t kMostErrors = std::uint64_t{8} << 20;
 
-const std::uint32_t* word_of(const std::atomic<std::uint32_t>& atomic) noexcept {
-  return reinterpret_cast<const std::uint32_t*>(&atomic);
-}
-
 }  // namespace
 
 void (*at_worker_step)(WorkerStep step, MapTable& table, WorkerSlot& slot) noexcept = nullptr;
 
 void MapTable::announce() noexcept {
   offers.fetch_add(1, std::memory_order_acq_rel);
-  os::futex_wake_all(word_of(offers));
+  os::futex_wake_all(&offers);
 }
 
 /// Frames what a worker writes: each record begins at a multiple of 8.
@@ -216,7 +212,7 @@ bool MapWorker::wait_for_items(std::uint32_t offers_seen) {
   const std::int64_t began = now_ns();
   // Whoever comes to the end of its batch before it could see the question has announced something
   // since, or will as it begins the next or ends.
-  os::futex_wait(word_of(shape_.table.offers), offers_seen);
+  os::futex_wait(&shape_.table.offers, offers_seen);
   slot_.waiting.fetch_add(now_ns() - began, std::memory_order_relaxed);
   return true;
 }

@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -153,6 +154,24 @@ TEST_F(ChildTest, PeakMemoryIsTheChildsAndNotItsLaunchers) {
     const std::string ballast(300 << 20, 'x');  // the mark that Linux carries through exec
     EXPECT_EQ(Command{"true"}.run()->usage.max_rss, std::nullopt) << ballast.size();
   });
+}
+
+TEST_F(ChildTest, FileSizeLimitIsAnErrorAndNoSignalForTheHost) {
+  for (const rlim_t bytes : {rlim_t{65536}, rlim_t{4096}}) {
+    in_a_fork([&] {
+      const rlimit limit{bytes, bytes};
+      ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &limit), 0);
+      const auto done = run({child_program("exit_with"), 0});
+      if (bytes == 65536) {
+        EXPECT_TRUE(done) << done.error().to_string();
+        const auto held = Command({"cat"}).input(std::string(100'000, 'x')).capture();
+        EXPECT_EQ(held.error().error->kind, ErrorKind::no_space);
+      } else {
+        EXPECT_EQ(done.error().error->stage, Stage::guardian);
+        EXPECT_EQ(done.error().error->kind, ErrorKind::no_space);
+      }
+    });
+  }
 }
 
 TEST_F(ChildTest, CopyOfAHandleInAForkedProcessIsInert) {

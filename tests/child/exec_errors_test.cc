@@ -38,6 +38,12 @@ TEST_P(ExecErrorsTest, NothingThere) {
 TEST_P(ExecErrorsTest, NameThatIsNotInPath) {
   expect_refused(Command{"tine-no-such"}.env("PATH", "/bin:/x"), ErrorKind::not_found,
                  "cannot execute 'tine-no-such': No such file or directory: not in PATH (/bin:/x)");
+  expect_refused(Command{"tine-no-such"}.env("PATH", "/a:/b:/c"), ErrorKind::not_found,
+                 "cannot execute 'tine-no-such': No such file or directory: not in PATH "
+                 "(/a:/b:/c)");
+  expect_refused(Command{"tine-no-such"}.env("PATH", "/a:/b:/c:/d:/e"), ErrorKind::not_found,
+                 "cannot execute 'tine-no-such': No such file or directory: not in PATH "
+                 "(/a:/b:/c and 2 more)");
   expect_refused(Command{"tine-no-such"}.env_clear(), ErrorKind::not_found,
                  "cannot execute 'tine-no-such': No such file or directory: not in PATH "
                  "(/bin:/usr/bin)");

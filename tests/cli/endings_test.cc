@@ -72,6 +72,51 @@ TEST_F(RunEndingsTest, ReportHasTwentyLinesAndNoControlCharacters) {
   EXPECT_NE(report.find("and 44 more"), std::string::npos) << report;
 }
 
+TEST_F(RunEndingsTest, WithoutFailuresNothingElseIsMissing) {
+  for (const bool listed : {true, false}) {
+    std::vector<std::string> words{"-j1", "echo out; echo err >&2; exit {}", ":::", "1", "0"};
+    if (!listed) words.insert(words.begin(), "--no-failures");
+    const auto end = end_of(tine_run(words));
+    EXPECT_EQ(end.code(), 1);
+    EXPECT_EQ(end.out, "out\nout\n");
+    EXPECT_EQ(end.err.find("err\nerr\n"), 0u) << end.err;
+    EXPECT_EQ(end.err == "err\nerr\n", !listed) << end.err;
+  }
+}
+
+TEST_F(RunEndingsTest, JobsThatTheHaltRuleEndsAreNotCounted) {
+  const auto end = end_of(tine_run({"-j2", "--summary", "--bar", "--halt", "now,fail=1",
+                                    "[ {} = 1 ] && exec sleep 600; exit 3", ":::", "1", "2"}));
+  EXPECT_EQ(end.code(), 3);
+  EXPECT_NE(end.err.find("1 of 2  1 failed  1 cancelled"), std::string::npos) << end.err;
+  EXPECT_NE(end.err.find("jobs      1\nfailed    1\ncancelled 1\n"), std::string::npos) << end.err;
+  EXPECT_NE(end.err.find("tine run: 1 of 1 jobs failed\n"), std::string::npos) << end.err;
+}
+
+TEST_F(RunEndingsTest, GivenTotalNeedsNoWholeInput) {
+  auto run = start_alone(tine_run({"--bar", "--total-jobs", "7", "-j1", "echo"})
+                             .in(Redirect::pipe())
+                             .out(Redirect::pipe())
+                             .err(Redirect::pipe()));
+  ASSERT_EQ(::write(run.in().get(), "a\n", 2), 2);
+  EXPECT_EQ(read_line(run.out()), "a");  // before the input ends
+  run.in().reset();
+  EXPECT_NE(read_to_end(run.err()).find("1 of 7"), std::string::npos);
+  EXPECT_EQ(status_of(run).code(), 0);
+}
+
+TEST_F(RunEndingsTest, LimitsAreShownOnceAndTheRunGoesOn) {
+  const auto end = end_of(tine_run({"--show-limits", "echo", ":::", "a"}));
+  EXPECT_EQ(end.out.find("Longest command line used: "), 0u) << end.out;
+  EXPECT_EQ(std::ranges::count(end.out, '\n'), 3);
+  EXPECT_TRUE(end.out.ends_with("\na\n"));
+}
+
+TEST_F(RunEndingsTest, PlainIsWithoutTheOptionsOfTheEnvironment) {
+  EXPECT_EQ(end_of(tine_run({"echo", ":::", "a"}).env("PARALLEL", "--tag")).out, "a\ta\n");
+  EXPECT_EQ(end_of(tine_run({"--plain", "echo", ":::", "a"}).env("PARALLEL", "--tag")).out, "a\n");
+}
+
 TEST_F(RunEndingsTest, SummaryShowsEachSlowJobInOneLine) {
   const auto end = end_of(tine_run({"--summary", "true\n: \x1b[2J{}", ":::", "a"}));
   EXPECT_EQ(end.code(), 0);

@@ -20,7 +20,10 @@ TEST_F(RunInputTest, InvalidUtf8AndControlCharactersReachTheJobAsTheyAre) {
 }
 
 TEST_F(RunInputTest, NulInsideALineBecomesTwoCharacters) {
-  EXPECT_EQ(end_of(tine_run({"printf %s"}).input(std::string("a\0b\n", 4))).out, "a\\0b");
+  const auto end = end_of(tine_run({"printf %s"}).input(std::string("a\0b\n", 4)));
+  EXPECT_EQ(end.out, "a\\0b");
+  EXPECT_EQ(end.err,
+            "tine run: the input holds NULs, which became \\0 in values; -0 ends values at them\n");
 }
 
 TEST_F(RunInputTest, ValueTooLongForAProgramCostsOnlyItsOwnJob) {
@@ -39,6 +42,15 @@ TEST_F(RunInputTest, ValueTooLongForALineOfTheShellIsAClearError) {
   EXPECT_EQ(end.out, "\n1\n");
   EXPECT_NE(end.err.find("command line too long (1048587 >= 131071)"), std::string::npos);
   EXPECT_LT(end.err.size(), 2000u);
+}
+
+TEST_F(RunInputTest, LongLineIsCutAtARegularExpressionLikeAShortOne) {
+  const std::string value(300'000, 'x');
+  for (const char* separator : {"[,;]+", "x+$|,"}) {
+    const auto end = end_of(
+        tine_run({"-C", separator, "--dry-run", "echo {2}"}).input("a,b," + value + "\na,c\n"));
+    EXPECT_EQ(end.out, "echo b\necho c\n") << end.err;
+  }
 }
 
 TEST_F(RunInputTest, EmptyInputIsNoJob) {

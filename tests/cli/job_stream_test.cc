@@ -162,6 +162,18 @@ TEST(Batches, FilledUpToTheLength) {
   EXPECT_EQ(lines_of(words), (Words{"x123 1 2 3 4 5 6 7", "x123 8 9 10 11 12"}));
 }
 
+TEST(Filling, ExitRefusesACountThatDoesNotFit) {
+  const Words words{"-s", "10", "-n3", "x", ":::", "aa", "bb", "cc", "dd"};
+  EXPECT_EQ(lines_of(words), (Words{"x aa bb", "x cc dd"}));
+  Words exits = words;
+  exits.insert(exits.begin(), "-x");
+  const Words lines = lines_of(exits);
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_EQ(lines[0].find("failed: command line too long"), 0U) << lines[0];
+  EXPECT_EQ(lines_of({"-x", "-X", "-s", "10", "x", ":::", "aa", "bb", "cc"}),
+            (Words{"x aa bb", "x cc"}));
+}
+
 TEST(Batches, TooLongIsAnErrorWithTheSizes) {
   EXPECT_EQ(lines_of({"-s", "3", "x", ":::", "abc"}).at(0).substr(0, 47),
             "failed: command line too long (5 >= 3) with the");
@@ -188,6 +200,12 @@ TEST(Batches, SpreadBeginsAfterTheLastFullLine) {
 TEST(Jobs, TotalIsKnownBeforeTheFirstJobWhenTheTemplateAsks) {
   EXPECT_EQ(lines_of({"--plus", "-N2", "x", "{#}/{##}", ":::", "a", "b", "c"}),
             (Words{"x 1/2", "x 2/2"}));
+}
+
+TEST(Jobs, TotalIsTheGivenOne) {
+  EXPECT_EQ(lines_of({"--plus", "--total-jobs", "70", "x", "{#}/{##}", ":::", "a", "b"}),
+            (Words{"x 1/70", "x 2/70"}));
+  EXPECT_EQ(lines_of({"--plus", "--total-jobs", "0", "x", "{##}", ":::", "a"}), (Words{"x 1"}));
 }
 
 TEST(Jobs, GatherTellsTheTotal) {

@@ -80,6 +80,21 @@ TEST_F(RunLimitsTest, TooFewDescriptorsForAnyJobAreSaid) {
   EXPECT_EQ(end.out, "");
 }
 
+TEST_F(RunLimitsTest, SmallestFilesSufficeAndTooSmallOnesAreSaid) {
+  const auto limited = [](rlim_t bytes, const char* mode) {
+    return end_of(
+        tine_run({mode, "-k", "echo {}", ":::", "1", "2"}).limit(RLIMIT_FSIZE, bytes, bytes));
+  };
+  for (const char* mode : {"--group", "--lb"}) {
+    const auto small = limited(65536, mode);
+    EXPECT_EQ(small.code(), 0) << small.err;
+    EXPECT_EQ(small.out, "1\n2\n");
+    const auto none = limited(0, mode);
+    EXPECT_EQ(none.code(), 2);
+    EXPECT_NE(none.err.find("RLIMIT_FSIZE is 0"), std::string::npos) << none.err;
+  }
+}
+
 TEST_F(RunLimitsTest, ProcessLimitMeansFewerJobsAtOnceAndSaysSo) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs another user";
   const TemporaryDirectory directory;

@@ -120,6 +120,23 @@ TEST(Refusals, AmbiguousPrefixListsTheChoices) {
   EXPECT_NE(text.find("--tagstring"), std::string::npos) << text;
 }
 
+TEST(Refusals, SuggestionsAreSupported) {
+  for (const auto& option : unsupported_options()) {
+    std::string name(option.names.substr(0, option.names.find(' ')));
+    if (name.size() < 3) continue;
+    std::swap(name[1], name[2]);
+    const std::string text = refusal({"--" + name});
+    const auto at = text.find("did you mean ");
+    if (at == std::string::npos) continue;
+    std::string suggested = text.substr(at + 13);
+    suggested = suggested.substr(0, suggested.find_first_of(" ?"));
+    EXPECT_EQ(refusal({suggested + "=x"}).find("not supported"), std::string::npos) << text;
+  }
+  EXPECT_EQ(refusal({"--grup"}), "unknown option: --grup; did you mean --group?");
+  EXPECT_EQ(refusal({"--comp"}), "not supported yet: --comp");
+  EXPECT_EQ(refusal({"--retr"}).find("retry-failed"), std::string::npos);
+}
+
 TEST(Refusals, MissingAndSuperfluousValues) {
   EXPECT_EQ(refusal({"--joblog"}), "option --joblog needs a value");
   EXPECT_EQ(refusal({"-j"}), "option -j needs a value");
@@ -171,6 +188,16 @@ TEST(Help, ListsEveryOptionThatHasAText) {
       EXPECT_NE(help.find((first.size() == 1 ? " -" : " --") + first), std::string::npos) << first;
     }
   }
+}
+
+TEST(Help, NamesWhatIsNotSupported) {
+  const std::string help = help_text();
+  const auto begin = help.find("Not supported yet");
+  ASSERT_NE(begin, std::string::npos);
+  for (const char* name : {"--pipe", "--sshlogin", "--resume", "--semaphore", "--rpl"}) {
+    EXPECT_NE(help.find(name, begin), std::string::npos) << name;
+  }
+  EXPECT_EQ(help.find("--_parset"), std::string::npos);
 }
 
 TEST(Help, StaysWithinTheWidth) {

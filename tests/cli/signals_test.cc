@@ -68,6 +68,40 @@ TEST_F(RunSignalsTest, User1WhileTheInputIsReadDoesNotCutItShort) {
   EXPECT_EQ(status_of(run).code(), 0);
 }
 
+TEST_F(RunSignalsTest, InterruptedRunSaysWhatItHasDone) {
+  for (const int signal : {SIGTERM, SIGINT}) {
+    const TemporaryDirectory directory;
+    Pids pids(directory);
+    auto run =
+        start_alone(tine_run({"-j1", "--summary",
+                              "[ {} = 1 ] && exit 0; " + pids.tell("job") + " exec sleep 600",
+                              ":::", "1", "2", "3", "4"})
+                        .out(Redirect::null())
+                        .err(Redirect::pipe()));
+    pids.of("job");
+    ::kill(run.pid(), signal);
+    const std::string said = read_to_end(run.err());
+    EXPECT_NE(said.find("jobs      1\nfailed    0\ncancelled 1\n"), std::string::npos) << said;
+    EXPECT_TRUE(said.ends_with("tine run: interrupted by " + signal_name(signal) +
+                               ": 1 jobs done, 1 ended, 2 not started\n"))
+        << said;
+    status_of(run);
+  }
+}
+
+TEST_F(RunSignalsTest, InterruptDoesNotWaitForInputToCount) {
+  auto run = start_alone(tine_run({"-j1", pids_.tell("job") + " exec sleep 600; : {}"})
+                             .in(Redirect::pipe())
+                             .out(Redirect::null())
+                             .err(Redirect::pipe()));
+  ASSERT_EQ(::write(run.in().get(), "1\n", 2), 2);
+  pids_.of("job");
+  ::kill(run.pid(), SIGTERM);
+  EXPECT_EQ(read_to_end(run.err()),
+            "tine run: interrupted by SIGTERM: 0 jobs done, 1 ended, the rest not started\n");
+  EXPECT_EQ(status_of(run).code(), 255);
+}
+
 TEST_F(RunSignalsTest, InterruptWhileTheInputIsReadStartsNothing) {
   const std::string log = directory_ / "log";
   auto run = start_alone(tine_run({"--bar", "--joblog", log, "-a", "-", "sleep"})
@@ -222,6 +256,10 @@ TEST_F(RunSignalsTest, ControlCAtATerminalEndsTheJobsAndTheShellSeesAnInterrupt)
                              .err(Redirect::pseudo_terminal()));
   const pid_t job = pids_.of("job1");
   ASSERT_EQ(::write(run.in().get(), "\x03", 1), 1);
+  const std::string said = read_to_end(run.in());
+  EXPECT_NE(said.find("interrupted by SIGINT: 0 jobs done, 1 ended, 0 not started"),
+            std::string::npos)
+      << said;
   EXPECT_EQ(status_of(run).signal(), SIGINT);
   EXPECT_TRUE(eventually([&] { return !is_running(job); }));
 }

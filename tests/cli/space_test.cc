@@ -64,6 +64,24 @@ TEST_F(RunSpaceTest, SmallOutputOnASmallDiskIsFine) {
   EXPECT_EQ(end.code(), 0);
 }
 
+TEST_F(RunSpaceTest, FilesOfJobsThatDidNotFitEndTheRun) {
+  const TinyDisk disk;
+  if (!disk.mounted()) GTEST_SKIP() << "may not mount";
+  const std::string big = "head -c 200000 /dev/zero 2>/dev/null; true {}";
+  for (const std::vector<std::string>& where :
+       {std::vector<std::string>{"--files", "--tmpdir", disk.path()},
+        std::vector<std::string>{"--results", disk.path() + "/out{}"}}) {
+    std::vector<std::string> words = where;
+    words.insert(words.end(), {"-j1", big, ":::", "1", "2"});
+    const auto end = end_of(tine_run(words));
+    EXPECT_EQ(end.code(), 255);
+    EXPECT_NE(end.err.find("no space left in '" + disk.path() + "'"), std::string::npos) << end.err;
+    for (const auto& entry : std::filesystem::directory_iterator(disk.path())) {
+      std::filesystem::remove(entry.path());
+    }
+  }
+}
+
 TEST_F(RunSpaceTest, MissingDirectoryStopsTheRunAtTheFirstJob) {
   const auto end = end_of(tine_run({"-j1", "echo", ":::", "1", "2"}).env("TMPDIR", "/no/such"));
   EXPECT_EQ(end.code(), 255);

@@ -39,6 +39,17 @@ TEST_F(RunStreamsTest, FullStdoutEndsTheRun) {
   EXPECT_EQ(end.err, "tine run: cannot write 'standard output': No space left on device\n");
 }
 
+TEST_F(RunStreamsTest, FullStdoutIsAnErrorAlsoWhereNothingIsRun) {
+  for (const char* words :
+       {"--help", "--version", "--number-of-cpus", "--show-limits true ::: a"}) {
+    for (const char* where : {" >/dev/full", " >&-"}) {
+      const auto end = end_of(in_shell(std::string(words) + where));
+      EXPECT_EQ(end.code(), 255) << words << where;
+      EXPECT_EQ(end.err.find("tine: cannot write 'standard output'"), 0u) << end.err;
+    }
+  }
+}
+
 TEST_F(RunStreamsTest, FullStderrEndsTheRunWithoutACrash) {
   const auto end = end_of(in_shell("-j1 'echo {} >&2; exit 1' ::: 1 2 2>/dev/full"));
   EXPECT_EQ(end.code(), 255);

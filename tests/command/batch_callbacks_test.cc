@@ -10,17 +10,12 @@
 #include <set>
 #include <stdexcept>
 
-#include "support/clean_process_test.h"
-#include "tine/tine.h"
+#include "command/batch_testing.h"
 
 namespace tine {
 namespace {
 
-using namespace std::chrono_literals;
-using test::child_program;
-using test::eventually;
-using test::in_a_fork;
-using test::is_running;
+using namespace batch_testing;
 
 struct BatchCallbacksTest : test::CleanProcessTest {};
 

@@ -6,21 +6,18 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <thread>
 
-#include "support/clean_process_test.h"
-#include "tine/tine.h"
+#include "command/batch_testing.h"
 
 namespace tine {
 namespace {
 
-using namespace std::chrono_literals;
-using test::child_program;
+using namespace batch_testing;
 using When = Halt::When;
 using What = Halt::What;
 
 struct BatchHaltTest : test::CleanProcessTest {};
-
-Command exits(int code) { return {child_program("exit_with"), code}; }
 
 /// What came out: exit codes in the order of the outcomes; `c` cancelled, `t` timed out.
 std::string told(Batch& batch) {
@@ -47,6 +44,24 @@ std::string one_by_one(const Halt& halt, const std::string& codes, bool* halted 
   std::string text = told(batch);
   if (halted != nullptr) *halted = batch.halted();
   return text;
+}
+
+TEST_F(BatchHaltTest, JobThatEndsInTimeWhileTheCallerIsBusyHasNotTimedOut) {
+  auto gate = Pipe::create().value();
+  Batch* busy = nullptr;
+  BatchOptions options{.jobs = 2, .output = BatchOutput::lines};
+  options.on_output = [&](const RunningJob&, Piece) {
+    ASSERT_EQ(busy->running().size(), 2u);
+    const pid_t quick = busy->running()[0].pid;
+    gate.writer.close();
+    EXPECT_TRUE(eventually([&] { return !is_running(quick); }));
+    std::this_thread::sleep_for(1100ms);  // beyond its limit
+  };
+  Batch batch{std::move(options)};
+  busy = &batch;
+  batch.add(Command({"cat"}).in(Redirect::fd(gate.reader.fd().get())).timeout(1s));
+  batch.add({"echo", "line"});
+  EXPECT_EQ(told(batch), "00");
 }
 
 TEST_F(BatchHaltTest, NeverMeansNever) {

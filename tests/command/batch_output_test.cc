@@ -14,23 +14,15 @@
 #include <map>
 #include <set>
 
-#include "support/clean_process_test.h"
-#include "tine/tine.h"
+#include "command/batch_testing.h"
 
 namespace tine {
 namespace {
 
-using namespace std::chrono_literals;
+using namespace batch_testing;
 using namespace tine::literals;
-using test::child_program;
-using test::in_a_fork;
-using test::TemporaryDirectory;
 
 struct BatchOutputTest : test::CleanProcessTest {};
-
-Command script(const std::string& text, const std::string& argument = "") {
-  return {"sh", "-c", text, argument};
-}
 
 TEST_F(BatchOutputTest, FilesHoldEveryByteOfEachStream) {
   Batch batch{{.jobs = 2, .ordered = true}};

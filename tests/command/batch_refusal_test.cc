@@ -2,30 +2,72 @@
 
 /// Batch: where the system refuses what it asks for.
 
+#include <grp.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <filesystem>
+#include <functional>
 #include <map>
 #include <set>
 
-#include "support/clean_process_test.h"
-#include "tine/tine.h"
+#include "command/batch_testing.h"
 
 namespace tine {
 namespace {
 
-using namespace std::chrono_literals;
-using test::child_program;
-using test::eventually;
-using test::in_a_fork;
-using test::is_running;
+using namespace batch_testing;
 
 struct BatchRefusalTest : test::CleanProcessTest {};
+
+/// A program that its starter cannot signal, and a fork of ours that is such a starter.
+void as_nobody_beside_root(const std::function<void(const std::string& out_of_reach)>& body) {
+  constexpr uid_t kNobody = 65534;
+  const TemporaryDirectory directory;
+  ASSERT_EQ(::chmod(directory.path().c_str(), 0755), 0);
+  const std::string program = directory / "out_of_reach";
+  std::filesystem::copy_file(child_program("out_of_reach"), program);
+  ASSERT_EQ(::chmod(program.c_str(), 04755), 0);
+  in_a_fork([&] {
+    ASSERT_EQ(::setgroups(0, nullptr), 0);
+    ASSERT_EQ(::setresgid(kNobody, kNobody, kNobody), 0);
+    ASSERT_EQ(::setresuid(kNobody, kNobody, kNobody), 0);
+    body(program);
+  });
+}
+
+TEST_F(BatchRefusalTest, WhatKillCannotEndIsLostAndLeftBehind) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root, to make a program that is set-user-id";
+  as_nobody_beside_root([](const std::string& out_of_reach) {
+    auto stdin_of_it = Pipe::create().value();
+    pid_t pid = 0;
+    BatchOptions options{.output = BatchOutput::lines};
+    Batch* ending = nullptr;
+    options.on_output = [&](const RunningJob& job, Piece) {
+      pid = job.pid;
+      ending->kill_all();
+    };
+    Batch batch{std::move(options)};
+    ending = &batch;
+    batch.add(Command{out_of_reach}.in(Redirect::fd(stdin_of_it.reader.fd().get())));
+    const auto outcome = batch.next();
+    if (pid == 0) return;  // a file system on which set-user-id has no effect
+    ASSERT_TRUE(outcome && !outcome->result);
+    EXPECT_EQ(outcome->result.error().cause, Cause::lost);
+    EXPECT_EQ(outcome->result.error().error->kind, ErrorKind::timed_out);
+    EXPECT_FALSE(batch.next());
+    EXPECT_TRUE(is_running(pid));
+    stdin_of_it.writer.close();
+    EXPECT_TRUE(eventually([&] { return !is_running(pid); }));
+  });
+}
 
 /// From here on epoll watches nothing more in this process, as when fs.epoll.max_user_watches or
 /// the memory of the kernel is used up. Source: seccomp(2)

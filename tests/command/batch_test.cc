@@ -10,22 +10,14 @@
 #include <algorithm>
 #include <set>
 
-#include "support/clean_process_test.h"
-#include "tine/tine.h"
+#include "command/batch_testing.h"
 
 namespace tine {
 namespace {
 
-using namespace std::chrono_literals;
-using test::child_program;
-using test::TemporaryDirectory;
+using namespace batch_testing;
 
 struct BatchTest : test::CleanProcessTest {};
-
-Command exits(int code) { return {child_program("exit_with"), code}; }
-Command script(const std::string& text, const std::string& argument = "") {
-  return {"sh", "-c", text, argument};
-}
 
 std::vector<Outcome> all(Batch& batch) {
   std::vector<Outcome> outcomes;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <set>
 #include <stdexcept>
+#include <thread>
 
 #include "support/clean_process_test.h"
 #include "tine/tine.h"
@@ -32,6 +33,16 @@ std::vector<std::string> lines_of(const Command& command) {
 }
 
 using Lines = std::vector<std::string>;
+
+TEST_F(StreamingTest, WhatEndsInTimeWhileALineIsBeingReadHasNotTimedOut) {
+  const auto ended = Command{"sh", "-c", "echo $$"}.timeout(1s).each_line([](Piece line) {
+    const pid_t pid = std::stoi(std::string(line.text));
+    EXPECT_TRUE(test::eventually([&] { return !test::is_running(pid); }));
+    std::this_thread::sleep_for(1100ms);  // beyond the limit
+    return true;
+  });
+  EXPECT_TRUE(ended) << ended.error().to_string();
+}
 
 TEST_F(StreamingTest, LinesComeWithoutTheirNewlines) {
   EXPECT_EQ(lines_of({"printf", "a\\n\\nb\\n"}), (Lines{"1:a", "1:", "1:b"}));

@@ -47,6 +47,14 @@ struct Report {
 
 // ---- Values ----
 
+TEST_F(CallTest, WorksBelowALowLimitOnFileSizes) {
+  in_a_fork([] {
+    const rlimit limit{65536, 65536};
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &limit), 0);
+    EXPECT_EQ(call([] { return 7; }).value(), 7);
+  });
+}
+
 TEST_F(CallTest, ValuesOfAllKindsComeBack) {
   EXPECT_EQ(call([] { return 42; }).value(), 42);
   EXPECT_EQ(call([] { return std::string("text"); }).value(), "text");
