@@ -59,6 +59,7 @@
 #include "tine/fork_mutex.h"
 #include "tine/future.h"
 #include "tine/launch.h"
+#include "tine/lazy_map.h"
 #include "tine/literals.h"
 #include "tine/map.h"
 #include "tine/map_results.h"

@@ -4,10 +4,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <exception>
+#include <new>
 #include <string>
 #include <utility>
 
 #include "tine/codec.h"
+#include "tine/detail/map_body.h"
 #include "work/exception_record.h"
 
 namespace tine::work {
@@ -21,6 +24,25 @@ std::optional<Record> RecordReader::next() noexcept {
   if (head.size > bytes_.size() - content) return std::nullopt;
   at_ = content + static_cast<std::size_t>(head.size);
   return Record{head.item, head.kind, bytes_.subspan(content, static_cast<std::size_t>(head.size))};
+}
+
+Caught caught_in_flight() {
+  const auto encoded = [](const ExceptionRecord& record) {
+    return encode(record).value_or(std::vector<std::byte>{});
+  };
+  try {
+    throw;
+  } catch (const detail::Unencodable& refused) {
+    const std::string text = refused.error.to_string();
+    const auto bytes = std::as_bytes(std::span(text));
+    return {RecordKind::unencodable, {bytes.begin(), bytes.end()}};
+  } catch (const std::bad_alloc&) {
+    return {RecordKind::out_of_memory, {}};
+  } catch (const std::exception& exception) {
+    return {RecordKind::threw, encoded(record_of(exception))};
+  } catch (...) {
+    return {RecordKind::threw, encoded(record_in_flight())};
+  }
 }
 
 std::vector<FailureRecord> take_failures(const WorkerSlot& slot, os::SharedPart arena,

@@ -34,6 +34,14 @@ class RecordReader {
   std::size_t at_;
 };
 
+/// What has left the user's function, as it travels.
+struct Caught {
+  RecordKind kind;
+  std::vector<std::byte> text;
+};
+/// In a handler. Throws bad_alloc when there is no memory even for that.
+[[nodiscard]] Caught caught_in_flight();
+
 /// An item that failed without ending its worker.
 struct FailureRecord {
   std::uint64_t item;

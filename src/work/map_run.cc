@@ -33,10 +33,6 @@ constexpr int kMostIdleDeaths = 16;
 constexpr int kMostDeathsInInitializer = 3;
 constexpr int kMostReclaims = 3;
 
-std::string subject_of(const MapOptions& options) {
-  return options.name.empty() ? "a function" : options.name;
-}
-
 std::string end_text(WorkerStage stage, WorkerSeat::Ending ending,
                      const std::expected<Finished, Error>& finished) {
   if (ending == WorkerSeat::Ending::timed_out) return "timed out";
@@ -380,7 +376,7 @@ void MapRun::blame(WorkerSeat& seat, const std::expected<Finished, Error>& finis
   const bool in_order = stage == WorkerStage::finished || stage == WorkerStage::retired;
   const auto item = seat.current_item(count_);
   const auto meant = seat.item_at_ending();
-  Failure made = in_order && !meant ? Failure{} : failure_of(seat, finished);
+  Failure made = in_order && !meant ? Failure{} : seat.failure(finished, options_);
   if (!in_order) ++insights_.deaths;
   if (seat.items_done() > 0) idle_deaths_ = 0;
   if (seat.ending() == Ending::none) {
@@ -423,32 +419,6 @@ Failure MapRun::failure(Cause cause) const {
   Failure made;
   made.cause = cause;
   made.subject = subject_of(options_);
-  return made;
-}
-
-/// A worker that said nothing: its end has to speak for it.
-Failure MapRun::failure_of(WorkerSeat& seat, const std::expected<Finished, Error>& finished) const {
-  Failure made = failure(Cause::lost);
-  const WorkerSlot& slot = seat.slot();
-  made.stderr_tail = seat.errors_since(slot.errors_at_batch.load(std::memory_order_relaxed));
-  if (finished) {
-    made.status = finished->status;
-    made.usage = finished->usage;
-    made.elapsed = finished->usage.wall;
-    made.cause = finished->status.signal() ? Cause::signaled : Cause::exited;
-  } else {
-    made.error = finished.error();
-  }
-  if (seat.ending() == Ending::timed_out) {
-    made.cause = Cause::timed_out;
-    if (options_.timeout.count() > 0) made.elapsed = options_.timeout;
-  }
-  if (seat.ending() == Ending::cancelled) made.cause = Cause::cancelled;
-  if (slot.stage.load(std::memory_order_acquire) == WorkerStage::out_of_memory) {
-    made.cause = Cause::out_of_memory;
-  }
-  if (made.cause == Cause::exited) made.message = "it ended by exit instead of returning";
-  if (made.cause == Cause::signaled || made.cause == Cause::timed_out) seat.add_place(made);
   return made;
 }
 

@@ -94,8 +94,6 @@ class MapRun {
   void note_worker(WorkerSeat& seat, const std::expected<Finished, Error>& finished);
 
   void initializer_failed(Failure why);
-  [[nodiscard]] Failure failure_of(WorkerSeat& seat,
-                                   const std::expected<Finished, Error>& finished) const;
 
   // The end.
   void take_records();

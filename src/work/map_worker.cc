@@ -14,8 +14,8 @@
 #include "os/futex.h"
 #include "os/io.h"
 #include "tine/detail/codec_payload.h"
-#include "work/exception_record.h"
 #include "work/item_random.h"
+#include "work/map_records.h"
 #include "work/memory_limit.h"
 
 namespace tine::work {
@@ -398,21 +398,8 @@ std::uint64_t MapWorker::errors_written() const noexcept {
 
 /// In a handler. Throws bad_alloc when there is no memory even for that.
 void MapWorker::note_failure(std::int64_t began) {
-  std::vector<std::byte> payload;
-  try {
-    throw;
-  } catch (const detail::Unencodable& refused) {
-    const std::string text = refused.error.to_string();
-    add_failure(RecordKind::unencodable, std::as_bytes(std::span(text)), began);
-  } catch (const std::bad_alloc&) {
-    add_failure(RecordKind::out_of_memory, {}, began);
-  } catch (const std::exception& exception) {
-    payload = encode(record_of(exception)).value_or(std::vector<std::byte>{});
-    add_failure(RecordKind::threw, payload, began);
-  } catch (...) {
-    payload = encode(record_in_flight()).value_or(std::vector<std::byte>{});
-    add_failure(RecordKind::threw, payload, began);
-  }
+  const Caught caught = caught_in_flight();
+  add_failure(caught.kind, caught.text, began);
 }
 
 void MapWorker::add_failure(RecordKind kind, std::span<const std::byte> payload,

@@ -22,6 +22,8 @@ class RegionSink final : public detail::ByteSink {
   [[nodiscard]] std::size_t position() const noexcept {
     return static_cast<std::size_t>(next() - region_.data());
   }
+  /// Up to where there is memory.
+  [[nodiscard]] std::size_t ready() const noexcept { return ready_; }
   /// What comes next overwrites what was written behind `position`.
   void rewind(std::size_t position) noexcept;
 

@@ -126,6 +126,11 @@ std::expected<Finished, Error> WorkerSeat::leave() {
   return finished;
 }
 
+std::string subject_of(const MapOptions& options) {
+  return options.name.empty() ? "a function" : options.name;
+}
+
+/// Where it crashed, or was stuck, or why that is unknown.
 void WorkerSeat::add_place(Failure& failure) const {
   if (ending_ == Ending::timed_out) {
     failure.backtrace = where_;
@@ -133,6 +138,33 @@ void WorkerSeat::add_place(Failure& failure) const {
   } else if (const auto crash = read_crash(slot_.crash)) {
     failure.backtrace = backtrace_text(crash->addresses());
   }
+}
+
+/// It said nothing: its end has to speak for it.
+Failure WorkerSeat::failure(const std::expected<Finished, Error>& finished,
+                            const MapOptions& options) const {
+  Failure made;
+  made.subject = subject_of(options);
+  made.stderr_tail = errors_since(slot_.errors_at_batch.load(std::memory_order_relaxed));
+  if (finished) {
+    made.status = finished->status;
+    made.usage = finished->usage;
+    made.elapsed = finished->usage.wall;
+    made.cause = finished->status.signal() ? Cause::signaled : Cause::exited;
+  } else {
+    made.error = finished.error();
+  }
+  if (ending_ == Ending::timed_out) {
+    made.cause = Cause::timed_out;
+    if (options.timeout.count() > 0) made.elapsed = options.timeout;
+  }
+  if (ending_ == Ending::cancelled) made.cause = Cause::cancelled;
+  if (slot_.stage.load(std::memory_order_acquire) == WorkerStage::out_of_memory) {
+    made.cause = Cause::out_of_memory;
+  }
+  if (made.cause == Cause::exited) made.message = "it ended by exit instead of returning";
+  if (made.cause == Cause::signaled || made.cause == Cause::timed_out) add_place(made);
+  return made;
 }
 
 }  // namespace tine::work

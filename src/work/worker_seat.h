@@ -25,6 +25,9 @@
 
 namespace tine::work {
 
+/// Who is named in failures.
+[[nodiscard]] std::string subject_of(const MapOptions& options);
+
 class WorkerSeat {
  public:
   /// Why we end it.
@@ -74,10 +77,13 @@ class WorkerSeat {
 
   /// It has ended, or nothing can end it: what became of it. The seat is free afterwards.
   std::expected<Finished, Error> leave();
-  /// After leave(): where it crashed, or was stuck, or why that is unknown.
-  void add_place(Failure& failure) const;
+  /// After leave(): what its end, `finished`, means for the item that it was running.
+  [[nodiscard]] Failure failure(const std::expected<Finished, Error>& finished,
+                                const MapOptions& options) const;
 
  private:
+  void add_place(Failure& failure) const;
+
   const std::size_t place_;
   WorkerSlot& slot_;
   os::SharedPart arena_;
