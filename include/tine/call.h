@@ -43,7 +43,8 @@ namespace tine {
 struct CallOptions {
   std::chrono::nanoseconds timeout{0};    ///< of one attempt; 0: none; then TERM, grace, KILL
   std::chrono::milliseconds grace{2000};  ///< between TERM and KILL
-  int retries = 0;                        ///< further attempts after a failure
+  std::uint64_t memory = 0;  ///< bytes that it may add to what it inherits; 0: no limit
+  int retries = 0;           ///< further attempts after a failure
   std::string name{};                     ///< for ps and in messages, at most 15 characters for ps
   ThreadPolicy threads = ThreadPolicy::refuse;
   bool inherit_stdin = false;      ///< false: stdin is /dev/null

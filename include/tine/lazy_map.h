@@ -147,7 +147,7 @@ auto make_lazy_map(Range&& inputs, Fn&& fn, const LazyMapOptions& options, Strea
 ///
 /// Inputs that are no temporaries have to live, unchanged, as long as what this gives.
 /// Failures, throws: as map(); what the inputs throw comes out of next().
-/// Example: examples/lazy_map.cc
+/// Example: examples/guide_lazy_map.cc
 template <std::ranges::viewable_range Range, class Fn>
 [[nodiscard]] auto map_ordered(Range&& inputs, Fn&& fn, const LazyMapOptions& options = {}) {
   return detail::make_lazy_map(std::forward<Range>(inputs), std::forward<Fn>(fn), options,

@@ -8,6 +8,7 @@
 #include "os/pidfd.h"
 #include "work/call_channel.h"
 #include "work/child_errors.h"
+#include "work/memory_limit.h"
 #include "work/symbolise.h"
 
 namespace tine {
@@ -30,7 +31,7 @@ Failure not_started(const std::string& name, Error error) {
 }
 
 /// Why a wait of ours ended the child.
-enum class Ending : unsigned char { none, timed_out, cancelled };
+enum class Ending : unsigned char { none, timed_out, cancelled, out_of_memory };
 
 }  // namespace
 
@@ -40,6 +41,7 @@ struct detail::PendingCall::State {
   ChildErrors errors;
   Child child{};
   os::Deadline deadline{};
+  work::MemoryWatch memory{};
   Ending ending = Ending::none;
   std::string where{};      ///< the backtrace of a child whose time was up
   std::string no_answer{};  ///< what stands in its place
@@ -61,6 +63,8 @@ struct detail::PendingCall::State {
         end(Ending::cancelled, options.grace);
       } else if (deadline && Clock::now() >= *deadline) {
         end(Ending::timed_out, options.grace);
+      } else if (memory.exceeded()) {
+        end(Ending::out_of_memory, std::chrono::milliseconds(0));
       } else if (limit && Clock::now() >= *limit) {
         return false;
       }
@@ -132,6 +136,11 @@ struct detail::PendingCall::State {
       return made;
     }
     if (ending == Ending::cancelled) return failure(Cause::cancelled);
+    if (ending == Ending::out_of_memory) {
+      Failure made = failure(Cause::out_of_memory);
+      made.message = work::kMemoryExceeded;
+      return made;
+    }
     if (!*finished) return failure(Cause::lost);
     if ((*finished)->status.signal()) {
       Failure made = failure(Cause::signaled);
@@ -187,11 +196,13 @@ std::expected<detail::PendingCall, Failure> detail::PendingCall::start(const Cal
   auto child = launch_body(how, [&] {
     work::install_crash_handlers(channel->report(), core);
     errors->become_stderr();
+    if (options.memory > 0) work::limit_memory(options.memory);
     return channel->run(body);
   });
   if (!child) return std::unexpected(not_started(options.name, child.error()));
   auto state = std::make_unique<State>(options, std::move(*channel), std::move(*errors));
   state->child = std::move(*child);
+  state->memory.begin(state->child.pid(), options.memory);
   if (options.timeout.count() > 0) state->deadline = os::deadline_after(options.timeout);
   return PendingCall(std::move(state));
 }

@@ -28,7 +28,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto kErrorsInterval = 100ms;
+constexpr auto kBetweenLooks = 100ms;
 constexpr int kMostIdleDeaths = 16;
 constexpr int kMostDeathsInInitializer = 3;
 constexpr int kMostReclaims = 3;
@@ -37,6 +37,7 @@ std::string end_text(WorkerStage stage, WorkerSeat::Ending ending,
                      const std::expected<Finished, Error>& finished) {
   if (ending == WorkerSeat::Ending::timed_out) return "timed out";
   if (ending == WorkerSeat::Ending::cancelled) return "cancelled";
+  if (ending == WorkerSeat::Ending::out_of_memory) return "out of memory";
   if (stage == WorkerStage::finished) return "no more items";
   if (stage == WorkerStage::retired) return "retired";
   if (stage == WorkerStage::init_failed) return "its initializer failed";
@@ -150,7 +151,7 @@ std::expected<void, Error> MapRun::watch_outside() {
   if (options_.progress) {
     loop_.at(Clock::now() + options_.progress_interval, [this] { tick(); });
   }
-  loop_.at(Clock::now() + kErrorsInterval, [this] { pass_on_errors(); });
+  loop_.at(Clock::now() + kBetweenLooks, [this] { look_after_workers(); });
   return {};
 }
 
@@ -602,9 +603,12 @@ MapFailures MapRun::all_failures() {
   return all;
 }
 
-void MapRun::pass_on_errors() {
-  for (WorkerSeat& seat : seats_) seat.pass_on_errors();
-  loop_.at(Clock::now() + kErrorsInterval, [this] { pass_on_errors(); });
+void MapRun::look_after_workers() {
+  for (WorkerSeat& seat : seats_) {
+    seat.pass_on_errors();
+    if (seat.is_too_large()) end(seat, Ending::out_of_memory, seat.current_item(count_));
+  }
+  loop_.at(Clock::now() + kBetweenLooks, [this] { look_after_workers(); });
 }
 
 void MapRun::tick() {

@@ -102,7 +102,7 @@ class MapRun {
   [[nodiscard]] MapFailures all_failures();
   void report_progress();
   void tick();
-  void pass_on_errors();
+  void look_after_workers();
 
   const MapOptions& options_;
   detail::MapBody& body_;

@@ -30,7 +30,7 @@ namespace {
 
 constexpr int kMostIdleDeaths = 16;
 constexpr int kMostDeathsInInitializer = 3;
-constexpr auto kErrorsInterval = 100ms;
+constexpr auto kBetweenLooks = 100ms;
 constexpr std::size_t kPage = 4096;
 
 MapOptions seat_options(const LazyMapOptions& lazy) {
@@ -71,7 +71,7 @@ std::expected<void, Error> StreamRun::prepare() {
   shape_->notice_fd = notice_.get();
   prepare_crash_reports();
   in_flight_.resize(window_);
-  loop_.at(Clock::now() + kErrorsInterval, [this] { pass_on_errors(); });
+  loop_.at(Clock::now() + kBetweenLooks, [this] { look_after_workers(); });
   if (given_options_.cancel.fd() >= 0) {
     auto watched = loop_.watch_once(given_options_.cancel.fd(), EPOLLIN, [this] {
       Failure cancelled;
@@ -299,9 +299,12 @@ void StreamRun::announce() noexcept {
   os::futex_wake_all(&shape_->table.offers);
 }
 
-void StreamRun::pass_on_errors() {
-  for (WorkerSeat& seat : seats_) seat.pass_on_errors();
-  loop_.at(Clock::now() + kErrorsInterval, [this] { pass_on_errors(); });
+void StreamRun::look_after_workers() {
+  for (WorkerSeat& seat : seats_) {
+    seat.pass_on_errors();
+    if (seat.is_too_large()) end(seat, Ending::out_of_memory);
+  }
+  loop_.at(Clock::now() + kBetweenLooks, [this] { look_after_workers(); });
 }
 
 // ---- Results ----

@@ -63,7 +63,7 @@ class StreamRun {
   void check_time(WorkerSeat& seat);
   void end(WorkerSeat& seat, Ending why);
   void give_up(Failure fate);
-  void pass_on_errors();
+  void look_after_workers();
 
   void look_at_failed_cells();
   [[nodiscard]] Failure failure_in(std::size_t cell, const WorkerSeat& seat) const;

@@ -49,6 +49,7 @@ std::expected<void, Error> WorkerSeat::start(const MapOptions& options,
   if (!child) return std::unexpected(child.error());
   child_ = std::move(*child);
   last_pid_ = child_.pid();
+  memory_.begin(last_pid_, options.memory);
   return {};
 }
 
@@ -159,6 +160,10 @@ Failure WorkerSeat::failure(const std::expected<Finished, Error>& finished,
     if (options.timeout.count() > 0) made.elapsed = options.timeout;
   }
   if (ending_ == Ending::cancelled) made.cause = Cause::cancelled;
+  if (ending_ == Ending::out_of_memory) {
+    made.cause = Cause::out_of_memory;
+    made.message = kMemoryExceeded;
+  }
   if (slot_.stage.load(std::memory_order_acquire) == WorkerStage::out_of_memory) {
     made.cause = Cause::out_of_memory;
   }

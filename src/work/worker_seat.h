@@ -22,6 +22,7 @@
 #include "tine/map.h"
 #include "work/child_errors.h"
 #include "work/map_table.h"
+#include "work/memory_limit.h"
 
 namespace tine::work {
 
@@ -31,7 +32,7 @@ namespace tine::work {
 class WorkerSeat {
  public:
   /// Why we end it.
-  enum class Ending : unsigned char { none, timed_out, cancelled };
+  enum class Ending : unsigned char { none, timed_out, cancelled, out_of_memory };
 
   /// `arena`: memory for records.
   WorkerSeat(std::size_t place, WorkerSlot& slot, os::SharedPart arena) noexcept
@@ -63,6 +64,10 @@ class WorkerSeat {
   [[nodiscard]] std::string errors_since(std::uint64_t from) const;
   /// Passes on to our stderr what is new.
   void pass_on_errors() noexcept;
+  /// Whether it is above its limit of memory and has not been ended yet.
+  [[nodiscard]] bool is_too_large() {
+    return is_alive() && ending_ == Ending::none && memory_.exceeded();
+  }
 
   /// The item that it is running, as far as it says so.
   [[nodiscard]] std::optional<std::uint32_t> current_item(std::uint32_t item_count) const noexcept;
@@ -90,6 +95,7 @@ class WorkerSeat {
   std::size_t arena_used_ = kArenaStart;
   Child child_{};
   std::optional<ChildErrors> errors_{};
+  MemoryWatch memory_{};
   pid_t last_pid_ = 0;
   std::chrono::steady_clock::time_point started_{};
   std::optional<child::TreeStopper> tree_{};

@@ -211,6 +211,30 @@ TEST_F(CallTest, StoppedChildMeetsItsTimeout) {
 struct CallNoAsanTest : test::CleanProcessTest {};
 
 // A sanitizer's own memory leaves no room below such a limit.
+TEST_F(CallNoAsanTest, InheritedMemoryThatIsWrittenCountsAgainstTheLimit) {
+  std::string inherited(std::size_t{128} << 20, 'x');
+  const auto write = [&](std::size_t size) {
+    for (std::size_t i = 0; i < size; i += 4096) inherited[i] = 'y';
+    for (;;) ::pause();
+    return 0;
+  };
+  const auto failed = call({.timeout = 10s, .memory = 32_MiB}, write, inherited.size());
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().cause, Cause::out_of_memory) << failed.error().to_string();
+  EXPECT_NE(failed.error().message.find("limit"), std::string::npos);
+}
+
+TEST_F(CallNoAsanTest, MemoryLimitIsOutOfMemoryAndNotBadLuck) {
+  // What is inherited does not count.
+  const std::string inherited(std::size_t{96} << 20, 'x');
+  const CallOptions limited{.memory = 64_MiB};
+  const auto grow = [&](std::size_t size) { return std::string(size, 'y').size(); };
+  EXPECT_EQ(call(limited, grow, std::size_t{16} << 20).value(), std::size_t{16} << 20);
+  const auto failed = call(limited, grow, std::size_t{80} << 20);
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().cause, Cause::out_of_memory);
+}
+
 TEST_F(CallNoAsanTest, ValueThatDoesNotFitIsAFailureAndNoCrash) {
   in_a_fork([] {
     const rlimit limit{256_MiB, 256_MiB};  // so that the region is a small one

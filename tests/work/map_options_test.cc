@@ -379,8 +379,8 @@ TEST_F(MapOptionsTest, B159_RandomNumbersDependOnSeedAndItemAlone) {
   for (const int workers : {1, 3, 8}) {
     for (const std::size_t chunk : {0u, 1u, 7u}) {
       tried[0] = 0;
-      const auto again = map(numbers(200), draw,
-                             {.workers = workers, .retries = 1, .chunk = chunk, .seed = 42});
+      const auto again =
+          map(numbers(200), draw, {.workers = workers, .retries = 1, .chunk = chunk, .seed = 42});
       EXPECT_EQ(again.values().value(), expected.value());
     }
   }
@@ -424,6 +424,20 @@ TEST_F(MapNoAsanTest, MemoryLimitIsOutOfMemoryOfItsItem) {
                              return std::size_t{1};
                            },
                            {.memory = std::size_t{64} << 20, .workers = 2});
+  EXPECT_EQ(results[1].error().cause, Cause::out_of_memory);
+  EXPECT_EQ(results.failures().items(), 1u);
+}
+
+TEST_F(MapNoAsanTest, InheritedMemoryThatAnItemWritesCountsAgainstItsLimit) {
+  std::string inherited(std::size_t{128} << 20, 'x');
+  const auto results = map(numbers(3),
+                           [&](int n) {
+                             if (n != 1) return n;
+                             for (std::size_t i = 0; i < inherited.size(); i += 4096)
+                               inherited[i] = 'y';
+                             for (;;) ::pause();
+                           },
+                           {.memory = std::size_t{32} << 20, .workers = 1, .chunk = 1});
   EXPECT_EQ(results[1].error().cause, Cause::out_of_memory);
   EXPECT_EQ(results.failures().items(), 1u);
 }
