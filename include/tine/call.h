@@ -45,7 +45,7 @@ struct CallOptions {
   std::chrono::milliseconds grace{2000};  ///< between TERM and KILL
   std::uint64_t memory = 0;  ///< bytes that it may add to what it inherits; 0: no limit
   int retries = 0;           ///< further attempts after a failure
-  std::string name{};                     ///< for ps and in messages, at most 15 characters for ps
+  std::string name{};        ///< for ps and in messages, at most 15 characters for ps
   ThreadPolicy threads = ThreadPolicy::refuse;
   bool inherit_stdin = false;      ///< false: stdin is /dev/null
   bool leave_descendants = false;  ///< false: children that the function started die with it

@@ -39,6 +39,13 @@
 
 namespace tine {
 
+/// What a worker can spoil that writes where it should not.
+enum class Isolation : std::uint8_t {
+  shared,  ///< results of others as well: they lie side by side, and work is stolen from each other
+  strict,  ///< its own results alone; they are copied once, and work is handed out by this process
+  process_per_item,  ///< shared, and each item has a process that nothing has run in before
+};
+
 /// When a map is given up before its end. Items that have not begun then are `cancelled`.
 struct StopPolicy {
   std::size_t failures = 0;  ///< at so many failed items; 0: never
@@ -76,6 +83,7 @@ struct MapOptions {
   std::function<std::chrono::nanoseconds(int attempt)> retry_delay{};
   StopPolicy stop{};
   RecyclePolicy recycle{};
+  Isolation isolation = Isolation::shared;
   std::size_t chunk = 0;  ///< items of a batch; 0: by what they cost
   /// This process runs items as well, without a wall around them: for functions that cannot crash.
   bool parent_helps = false;

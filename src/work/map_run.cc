@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstring>
 #include <exception>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -33,6 +34,11 @@ constexpr int kMostIdleDeaths = 16;
 constexpr int kMostDeathsInInitializer = 3;
 constexpr int kMostReclaims = 3;
 
+MapOptions resolved(MapOptions options) {
+  if (options.isolation == Isolation::process_per_item) options.recycle.after_items = 1;
+  return options;
+}
+
 std::string end_text(WorkerStage stage, WorkerSeat::Ending ending,
                      const std::expected<Finished, Error>& finished) {
   if (ending == WorkerSeat::Ending::timed_out) return "timed out";
@@ -55,7 +61,7 @@ Failure out_of_workers(Error error) {
 }  // namespace
 
 MapRun::MapRun(const MapOptions& options, detail::MapBody& body)
-    : options_(options),
+    : options_(resolved(options)),
       body_(body),
       count_(static_cast<std::uint32_t>(std::min(body.size(), kMostItems))),
       // Drawn here, so that seed() of the caller makes its maps reproducible.
@@ -84,7 +90,7 @@ detail::MapOutcome MapRun::run() {
   }
   detail::MapOutcome outcome;
   outcome.failures = all_failures();
-  outcome.values = values_;
+  outcome.values = memory_.values();
   insights_.wall = Clock::now() - began_;
   outcome.insights = std::move(insights_);
   return outcome;
@@ -95,42 +101,20 @@ std::expected<void, Error> MapRun::prepare() {
   // The parent that helps is one of them, but there is always somebody to do what it leaves.
   if (options_.parent_helps && worker_count_ > 1) --worker_count_;
   const std::size_t seats = worker_count_ + (options_.parent_helps ? 1 : 0);
-  if (auto ready = prepare_memory(seats); !ready) return ready;
+  const auto reach =
+      options_.isolation == Isolation::strict ? MapMemory::Reach::own : MapMemory::Reach::all;
+  auto memory = MapMemory::create(seats, reach, body_.value_size() * count_);
+  if (!memory) return std::unexpected(memory.error());
+  memory_ = std::move(*memory);
+  for (std::size_t i = 0; i < seats; ++i) {
+    seats_.emplace_back(i, memory_.slot(i), memory_.arena(i));
+  }
   last_failure_.resize(seats);
   failed_here_.resize(seats);
   notice_ = os::above_stdio(Fd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)});
   if (!notice_) return os::failed(Stage::prepare, errno, "the notices of workers");
   prepare_crash_reports();
   return watch_outside();
-}
-
-/// One mapping for the table, the slots and the arenas, of which pages are used as they are needed;
-/// and one for plain results, which live longer. To make and undo a mapping costs 20 us.
-std::expected<void, Error> MapRun::prepare_memory(std::size_t seats) {
-  constexpr std::size_t kArena = std::size_t{64} << 30;  // of address space
-  constexpr std::size_t kLeastArena = std::size_t{64} << 10;
-  constexpr std::size_t kPage = 4096;
-  const std::size_t head =
-      (sizeof(MapTable) + seats * sizeof(WorkerSlot) + kPage - 1) / kPage * kPage;
-  auto memory = os::SharedRegion::reserve(head + seats * kArena, head + seats * kLeastArena);
-  if (!memory) return std::unexpected(memory.error());
-  memory_ = std::move(*memory);
-  const std::size_t arena = (memory_.size() - head) / seats / kPage * kPage;
-  table_ = new (memory_.data()) MapTable;
-  auto* const first = reinterpret_cast<WorkerSlot*>(memory_.data() + sizeof(MapTable));
-  for (std::size_t i = 0; i < seats; ++i) {
-    new (first + i) WorkerSlot;
-    const std::span bytes(memory_.data() + head + i * arena, arena);
-    seats_.emplace_back(i, first[i], os::SharedPart(bytes));
-  }
-  slots_ = {first, seats};
-  const std::size_t each = body_.value_size();
-  if (each == 0) return {};
-  auto values = os::SharedRegion::reserve(each * count_, each * count_);
-  if (!values) return std::unexpected(values.error());
-  const auto owner = std::make_shared<os::SharedRegion>(std::move(*values));
-  values_ = {owner, owner->data()};
-  return {};
 }
 
 std::expected<void, Error> MapRun::watch_outside() {
@@ -156,7 +140,7 @@ std::expected<void, Error> MapRun::watch_outside() {
 }
 
 void MapRun::deal_items() {
-  const std::uint64_t seats = slots_.size();
+  const std::uint64_t seats = seats_.size();
   for (std::uint64_t i = 0; i < seats; ++i) {
     pending_.push_back({static_cast<std::uint32_t>(count_ * i / seats),
                         static_cast<std::uint32_t>(count_ * (i + 1) / seats)});
@@ -183,12 +167,25 @@ std::size_t MapRun::alive() const noexcept {
 
 bool MapRun::has_work() const noexcept {
   const auto holds = [](const ItemRange& range) { return !range.load().empty(); };
-  return !pending_.empty() || std::ranges::any_of(table_->handed_out, holds) ||
-         std::ranges::any_of(slots_, holds, &WorkerSlot::range);
+  const auto has_any = [&](const MapTable* table) {
+    return std::ranges::any_of(table->handed_out, holds);
+  };
+  return !pending_.empty() || std::ranges::any_of(memory_.tables(), has_any) ||
+         std::ranges::any_of(seats_,
+                             [&](const WorkerSeat& seat) { return holds(seat.slot().range); });
+}
+
+/// Nobody stops the map but us, or the failures of items, which we hear of: all else is noise that
+/// somebody has written.
+void MapRun::allow_work() {
+  for (WorkerSeat& seat : seats_) take_failures(seat);
+  if (fate_) return;
+  for (MapTable* table : memory_.tables()) table->stop.store(0, std::memory_order_release);
 }
 
 /// As many as there are places and something to do for.
 void MapRun::start_workers() {
+  allow_work();
   for (std::size_t i = 0; i < worker_count_ && !fate_; ++i) {
     WorkerSeat& seat = seats_[i];
     if (seat.is_alive()) continue;
@@ -222,20 +219,31 @@ std::expected<void, Error> MapRun::start(WorkerSeat& seat) {
   return {};
 }
 
-MapShape MapRun::shape() noexcept {
+MapShape MapRun::shape(std::size_t place) noexcept {
   const bool tell_failures =
       options_.retries > 0 || options_.stop.failures > 0 || options_.stop.share > 0;
-  const os::SharedPart values(std::span(values_.get(), body_.value_size() * count_));
-  // What is tried again has not failed yet: then only this process can tell.
-  const std::uint64_t stop_at = options_.retries > 0 ? 0 : failures_to_stop();
-  return {*table_, slots_, values, body_, options_, notice_.get(), tell_failures, seed_, stop_at};
+  // What is tried again has not failed yet, and a worker that sees no other cannot stop it: then
+  // it is for this process to tell.
+  const bool can_tell = options_.retries == 0 && !memory_.is_strict();
+  const std::uint64_t stop_at = can_tell ? failures_to_stop() : 0;
+  return {memory_.table(place),
+          memory_.slots_seen(place),
+          memory_.values_of(place),
+          body_,
+          options_,
+          notice_.get(),
+          tell_failures,
+          seed_,
+          stop_at};
 }
 
 /// In the child.
 int MapRun::worker_main(std::size_t place) {
   enter_worker(worker_count_);
+  memory_.keep_only(place);
   const WorkerSeat& seat = seats_[place];
-  MapWorker worker(shape(), place, seat.arena(), seat.arena_used(), MapWorker::Where::child);
+  MapWorker worker(shape(place), memory_.own_slot(place), seat.arena(), seat.arena_used(),
+                   MapWorker::Where::child);
   return worker.run();
 }
 
@@ -243,7 +251,8 @@ int MapRun::worker_main(std::size_t place) {
 void MapRun::help() {
   WorkerSeat& seat = seats_.back();
   seat.occupy();
-  MapWorker self(shape(), seat.place(), seat.arena(), seat.arena_used(), MapWorker::Where::parent);
+  MapWorker self(shape(seat.place()), memory_.own_slot(seat.place()), seat.arena(),
+                 seat.arena_used(), MapWorker::Where::parent);
   const ItemStreamScope outer(&seat.slot().runs.front().done, seed_);
   if (self.initialize()) {
     while (!fate_ && self.step()) loop_.run_once(Clock::now());
@@ -257,7 +266,7 @@ void MapRun::on_ended(WorkerSeat& seat) {
   loop_.unwatch(seat.fd());
   const auto finished = seat.leave();
   account_for(seat, finished);
-  table_->announce();  // who waited for it has to look elsewhere
+  announce();  // who waited for it has to look elsewhere
   start_workers();
 }
 
@@ -301,24 +310,20 @@ void MapRun::end(WorkerSeat& seat, Ending why, std::optional<std::uint32_t> item
 void MapRun::give_up(Failure fate, bool kill, Ending why) {
   if (fate_) return;
   fate_ = std::move(fate);
-  table_->stop.store(1, std::memory_order_release);
+  for (MapTable* table : memory_.tables()) table->stop.store(1, std::memory_order_release);
   for (WorkerSeat& seat : seats_) {
     seat.slot().interrupted.fetch_or(kStop, std::memory_order_acq_rel);
     if (kill && seat.is_alive()) end(seat, why, seat.current_item(count_));
   }
-  table_->announce();
+  announce();
 }
 
 // ---- The account ----
 
 void MapRun::account_for(WorkerSeat& seat, const std::expected<Finished, Error>& finished) {
   take_failures(seat);
-  const auto records_end = seat.records_end();
-  // Without its records what it has done is worth nothing.
-  if (!body_.has_records() || records_end) add_runs(seat);
-  if (body_.has_records() && records_end) {
-    records_.push_back({seat.place(), seat.arena_used(), *records_end});
-  }
+  if (body_.has_records()) take_records(seat);
+  add_runs(seat);
   note_worker(seat, finished);
   // Its failure record has said it.
   const auto stage = seat.slot().stage.load(std::memory_order_acquire);
@@ -363,12 +368,27 @@ void MapRun::add_runs(WorkerSeat& seat) {
     std::uint64_t begin = run.begin.load(std::memory_order_relaxed);
     if (begin > end || end > count_) continue;  // no honest worker says that
     for (auto item = failed.lower_bound(begin); item != failed.end() && item->first < end;) {
-      done_.add({static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(item->first)});
+      item_range_done(seat, begin, item->first);
       begin = item->first + 1;
       item = --item->second == 0 ? failed.erase(item) : std::next(item);
     }
-    done_.add({static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end)});
+    item_range_done(seat, begin, end);
   }
+}
+
+/// An item whose record is not there, whatever its worker says, is not done.
+void MapRun::item_range_done(WorkerSeat& seat, std::uint64_t begin, std::uint64_t end) {
+  if (!body_.has_records()) {
+    done_.add({static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end)});
+    const std::size_t each = body_.value_size();
+    return memory_.adopt_values(seat.place(), begin * each, end * each);
+  }
+  for (auto item = static_cast<std::uint32_t>(begin); item < end; ++item) {
+    if (body_.has(item)) continue;
+    done_.add({static_cast<std::uint32_t>(begin), item});
+    begin = item + std::uint64_t{1};
+  }
+  done_.add({static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end)});
 }
 
 /// Who has to answer for its end, if it did not end in order, and what others have to do now.
@@ -412,7 +432,16 @@ void MapRun::take_rest(WorkerSeat& seat, std::uint64_t from) {
   if (from < limit && limit <= count_) {
     pending_.push_back({static_cast<std::uint32_t>(from), static_cast<std::uint32_t>(limit)});
   }
-  const Span rest = seat.slot().range.take_all();
+  take_back(seat.slot().range);
+  if (!memory_.is_strict()) return;
+  MapTable& table = memory_.table(seat.place());
+  for (ItemRange& range : table.handed_out) take_back(range);
+  std::destroy_at(&table);
+  std::construct_at(&table);
+}
+
+void MapRun::take_back(ItemRange& range) {
+  const Span rest = range.take_all();
   if (!rest.empty() && rest.end <= count_) pending_.push_back(rest);
 }
 
@@ -478,26 +507,60 @@ void MapRun::check_stop_policy() {
 /// Puts what is pending where workers find it.
 void MapRun::hand_out() {
   bool any = false;
-  for (ItemRange& range : table_->handed_out) {
-    if (pending_.empty()) break;
-    if (!range.load().empty()) continue;
-    range.put(pending_.front());
-    pending_.pop_front();
-    any = true;
+  for (MapTable* table : memory_.tables()) any = hand_out(*table) || any;
+  // Who has taken something tells: then there is room for more.
+  const std::uint32_t more = pending_.empty() ? 0 : 1;
+  for (MapTable* table : memory_.tables()) {
+    any = table->more.exchange(more, std::memory_order_acq_rel) != more || any;
   }
-  table_->more.store(pending_.empty() ? 0 : 1, std::memory_order_release);
-  if (any) table_->announce();
+  if (any) announce();
+}
+
+/// A table that all look at gets what there is room for. One of a single worker gets a piece when
+/// it has taken the last one: nobody else can take it away again.
+bool MapRun::hand_out(MapTable& table) {
+  bool any = false;
+  for (ItemRange& range : table.handed_out) {
+    if (pending_.empty()) break;
+    if (!range.load().empty()) {
+      if (memory_.is_strict()) break;
+      continue;
+    }
+    range.put(next_piece());
+    any = true;
+    if (memory_.is_strict()) break;
+  }
+  return any;
+}
+
+Span MapRun::next_piece() {
+  Span& first = pending_.front();
+  Span piece = first;
+  if (memory_.is_strict()) {
+    constexpr std::uint32_t kPiecesOfEach = 4;  // of what is left, for each worker
+    const auto size = static_cast<std::uint32_t>(
+        first.size() / (kPiecesOfEach * static_cast<std::uint32_t>(worker_count_)));
+    piece.end = std::min(first.end, first.begin + std::max(1u, size));
+  }
+  first.begin = piece.end;
+  if (first.empty()) pending_.pop_front();
+  return piece;
+}
+
+void MapRun::announce() noexcept {
+  for (MapTable* table : memory_.tables()) table->announce();
 }
 
 /// No worker is left: are there items that nobody has an outcome for? A worker that was killed
-/// between taking them and noting it has lost them, or one that lies.
+/// between taking them and noting it has lost them, or one that scribbled over its account. If that
+/// happens again, each item gets a process of its own: then it is known whose fault it is.
 bool MapRun::reclaim_missing() {
+  if (++reclaims_ > kMostReclaims) return false;
+  if (reclaims_ > 1) options_.recycle.after_items = 1;
   for (const Span& gap : done_.missing(count_)) {
     std::uint32_t begin = gap.begin;
     const auto reclaim = [&](std::uint32_t end) {
-      if (begin >= end) return;
-      if (++reclaimed_[begin] > kMostReclaims) return;
-      pending_.push_back({begin, end});
+      if (begin < end) pending_.push_back({begin, end});
     };
     for (auto failed = failures_.lower_bound(gap.begin);
          failed != failures_.end() && failed->first < gap.end; ++failed) {
@@ -535,32 +598,28 @@ void MapRun::note_worker(WorkerSeat& seat, const std::expected<Finished, Error>&
 
 // ---- The end ----
 
-void MapRun::take_records() {
-  for (const RecordPiece& piece : records_) {
-    RecordReader reader(seats_[piece.seat].arena(), piece.begin, piece.end);
-    while (const auto record = reader.next()) {
-      if (record->kind != RecordKind::value || record->item >= count_) continue;
-      const auto item = static_cast<std::uint32_t>(record->item);
-      if (!done_.contains(item) || failures_.contains(item) || body_.has(item)) continue;
-      if (auto taken = body_.take(item, record->content); !taken) {
-        Failure made = failure(Cause::undecodable);
-        made.error = std::move(taken.error());
-        failures_.emplace(item, std::move(made));
-      }
+/// The results that a worker has left. What it has of an item with an outcome is not wanted: it was
+/// killed before it could say that it had come to the end of it, and another has run it again.
+void MapRun::take_records(WorkerSeat& seat) {
+  const auto end = seat.records_end();
+  if (!end) return;
+  RecordReader reader(seat.arena(), seat.arena_used(), *end);
+  while (const auto record = reader.next()) {
+    if (record->kind != RecordKind::value || record->item >= count_) continue;
+    const auto item = static_cast<std::uint32_t>(record->item);
+    if (body_.has(item) || failures_.contains(item)) continue;
+    if (auto taken = body_.take(item, record->content); !taken) {
+      Failure made = failure(Cause::undecodable);
+      made.error = std::move(taken.error());
+      failures_.emplace(item, std::move(made));
     }
-  }
-  for (std::uint32_t item = 0; item < count_; ++item) {
-    if (body_.has(item) || !done_.contains(item) || failures_.contains(item)) continue;
-    Failure made = failure(Cause::undecodable);
-    made.message = "its worker says that it is done, but has left no result";
-    failures_.emplace(item, std::move(made));
   }
 }
 
 void MapRun::check_values() {
   for (std::uint32_t item = 0; item < count_; ++item) {
     if (!done_.contains(item) || failures_.contains(item)) continue;
-    if (auto wrong = body_.check(item, values_.get())) {
+    if (auto wrong = body_.check(item, memory_.values().get())) {
       Failure made = failure(Cause::undecodable);
       made.error = std::move(*wrong);
       failures_.emplace(item, std::move(made));
@@ -569,8 +628,7 @@ void MapRun::check_values() {
 }
 
 MapFailures MapRun::all_failures() {
-  if (body_.has_records()) take_records();
-  if (body_.may_be_invalid() && values_) check_values();
+  if (body_.may_be_invalid() && memory_.values()) check_values();
   MapFailures all;
   if (body_.size() > kMostItems) {
     all.add(0, body_.size(), std::make_shared<const Failure>(std::move(*fate_)));

@@ -18,10 +18,10 @@
 #include <vector>
 
 #include "os/event_loop.h"
-#include "os/shared_region.h"
 #include "tine/fd.h"
 #include "tine/map.h"
 #include "work/item_set.h"
+#include "work/map_memory.h"
 #include "work/map_table.h"
 #include "work/map_worker.h"
 #include "work/worker_seat.h"
@@ -47,23 +47,17 @@ class MapRun {
     int all = 0;
     int crashes = 0;
   };
-  /// Records that a worker has left in the arena of its seat.
-  struct RecordPiece {
-    std::size_t seat;
-    std::size_t begin;
-    std::size_t end;
-  };
 
   std::expected<void, Error> prepare();
-  std::expected<void, Error> prepare_memory(std::size_t seats);
   std::expected<void, Error> watch_outside();
   void deal_items();
   void work_to_the_end();
 
   // Workers.
+  void allow_work();
   void start_workers();
   std::expected<void, Error> start(WorkerSeat& seat);
-  [[nodiscard]] MapShape shape() noexcept;
+  [[nodiscard]] MapShape shape(std::size_t place) noexcept;
   int worker_main(std::size_t place);
   [[nodiscard]] std::size_t alive() const noexcept;
   [[nodiscard]] bool has_work() const noexcept;
@@ -80,14 +74,20 @@ class MapRun {
   // The account.
   void account_for(WorkerSeat& seat, const std::expected<Finished, Error>& finished);
   void take_failures(WorkerSeat& seat);
+  void take_records(WorkerSeat& seat);
   void add_runs(WorkerSeat& seat);
+  void item_range_done(WorkerSeat& seat, std::uint64_t begin, std::uint64_t end);
   void blame(WorkerSeat& seat, const std::expected<Finished, Error>& finished);
   void died_idle(WorkerSeat& seat, Failure why);
   void take_rest(WorkerSeat& seat, std::uint64_t from);
+  void take_back(ItemRange& range);
   void item_failed(std::uint32_t item, Failure failure, bool crashed);
   [[nodiscard]] bool may_retry(const Failure& failure, const Attempts& attempts) const;
   void try_again(std::uint32_t item, int attempt);
   void hand_out();
+  bool hand_out(MapTable& table);
+  Span next_piece();
+  void announce() noexcept;
   [[nodiscard]] bool reclaim_missing();
   [[nodiscard]] std::uint64_t failures_to_stop() const noexcept;
   void check_stop_policy();
@@ -96,7 +96,6 @@ class MapRun {
   void initializer_failed(Failure why);
 
   // The end.
-  void take_records();
   void check_values();
   [[nodiscard]] Failure failure(Cause cause) const;
   [[nodiscard]] MapFailures all_failures();
@@ -104,17 +103,14 @@ class MapRun {
   void tick();
   void look_after_workers();
 
-  const MapOptions& options_;
+  MapOptions options_;
   detail::MapBody& body_;
   const std::uint32_t count_;
   std::size_t worker_count_ = 1;
   const std::uint64_t seed_;
   const Clock::time_point began_ = Clock::now();
 
-  os::SharedRegion memory_{};
-  MapTable* table_ = nullptr;
-  std::span<WorkerSlot> slots_{};
-  std::shared_ptr<std::byte> values_{};  ///< of plain results
+  MapMemory memory_{};
   Fd notice_{};
   os::EventLoop loop_{};
   std::deque<WorkerSeat> seats_{};
@@ -124,10 +120,9 @@ class MapRun {
   std::size_t delayed_ = 0;  ///< items whose next attempt is still to come
   std::unordered_map<std::uint32_t, Attempts> attempts_{};
   std::map<std::uint32_t, Failure> failures_{};
-  std::map<std::uint32_t, int> reclaimed_{};
-  std::optional<Failure> fate_{};  ///< of all items that have no outcome of their own
-  std::vector<RecordPiece> records_{};
-  std::vector<std::uint64_t> last_failure_{};              ///< of each seat, that has been taken
+  int reclaims_ = 0;
+  std::optional<Failure> fate_{};              ///< of all items that have no outcome of their own
+  std::vector<std::uint64_t> last_failure_{};  ///< of each seat, that has been taken
   std::vector<std::vector<std::uint32_t>> failed_here_{};  ///< items, of each seat's worker
   int idle_deaths_ = 0;
   MapInsights insights_{};

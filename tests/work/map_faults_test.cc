@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <numeric>
 #include <random>
 #include <sstream>
@@ -179,6 +181,9 @@ TEST_F(MapFaultsTest, WorkerThatScribblesOverItsSlotHarmsNoItem) {
     slot.written = noise();
     slot.last_failure = noise();
     slot.range.put({static_cast<std::uint32_t>(noise()), static_cast<std::uint32_t>(noise())});
+    table.stop = static_cast<std::uint32_t>(noise());
+    table.more = static_cast<std::uint32_t>(noise());
+    table.offers = static_cast<std::uint32_t>(noise());
     for (auto& range : table.handed_out) {
       range.put({static_cast<std::uint32_t>(noise()), static_cast<std::uint32_t>(noise())});
     }
@@ -214,6 +219,55 @@ TEST_F(MapFaultsTest, WorkerThatGoesOnAfterScribblingEndsAllTheSame) {
     plan->passings = 1;
     const auto results = map(numbers(60), [](int n) { return n; }, {.workers = 2, .chunk = 3});
     EXPECT_EQ(results.values().value(), numbers(60)) << step;
+  }
+}
+
+/// Every mapping of this process that its parent shares with it, but for what is `own`: filled with
+/// noise. Gives how many there were.
+int scribble_over_shared_memory(const void* own) {
+  std::ifstream maps("/proc/self/maps");
+  int found = 0;
+  for (std::string line; std::getline(maps, line);) {
+    unsigned long begin = 0;
+    unsigned long end = 0;
+    char mode[5] = {};
+    if (std::sscanf(line.c_str(), "%lx-%lx %4s", &begin, &end, mode) != 3) continue;
+    const auto address = reinterpret_cast<unsigned long>(own);
+    if (std::string(mode) != "rw-s" || (begin <= address && address < end)) continue;
+    ++found;
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): as /proc writes it
+    std::memset(reinterpret_cast<void*>(begin), 0xa5, std::min(end - begin, 1ul << 16));
+  }
+  return found;
+}
+
+TEST_F(MapFaultsTest, StrictWorkerThatScribblesOverAllItCanReachSpoilsNoOther) {
+  for (const int liar : {0, 40, 119}) {
+    // With the memory of its own map, but not with that of this test.
+    const auto lie = [&](int n) {
+      if (n == liar) {
+        plan->acted = scribble_over_shared_memory(plan);
+        ::raise(SIGKILL);
+      }
+      return n;
+    };
+    const auto results =
+        map(numbers(120), lie, {.workers = 3, .isolation = Isolation::strict, .chunk = 4});
+    EXPECT_GE(plan->acted, 1);
+    for (int i = 0; i < 120; ++i) {
+      const auto result = results[static_cast<std::size_t>(i)];
+      if (result) {
+        EXPECT_EQ(*result, i);
+      } else {
+        EXPECT_EQ(i, liar) << result.error().to_string();
+      }
+    }
+    const auto texts = map(numbers(120), [&](int n) { return std::to_string(lie(n)); },
+                           {.workers = 3, .isolation = Isolation::strict});
+    for (int i = 0; i < 120; ++i) {
+      const auto result = texts[static_cast<std::size_t>(i)];
+      EXPECT_TRUE(result ? *result == std::to_string(i) : i == liar) << i;
+    }
   }
 }
 

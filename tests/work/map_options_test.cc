@@ -178,6 +178,42 @@ TEST_F(MapOptionsTest, B154_NestedMapsWork) {
   }
 }
 
+TEST_F(MapOptionsTest, StrictIsolationGivesTheSameResults) {
+  for (const int workers : {1, 3, 8}) {
+    const MapOptions strict{.workers = workers, .isolation = Isolation::strict};
+    const auto plain = map(numbers(1000), [](int n) { return 2 * n; }, strict);
+    const auto texts = map(
+        numbers(1000),
+        [](int n) {
+          if (n % 100 == 99) throw std::runtime_error("hundredth");
+          return std::to_string(n);
+        },
+        strict);
+    for (std::size_t i = 0; i < 1000; ++i) {
+      ASSERT_EQ(plain[i].value(), 2 * static_cast<int>(i));
+      ASSERT_EQ(texts[i].has_value(), i % 100 != 99);
+    }
+  }
+}
+
+TEST_F(MapOptionsTest, StrictWorkersStopAtFailuresToo) {
+  const auto results = map(numbers(100), [](int) -> int { throw std::runtime_error("x"); },
+                           {.workers = 1, .stop = {.failures = 1}, .isolation = Isolation::strict});
+  EXPECT_EQ(results.failures().items(), 100u);
+}
+
+TEST_F(MapOptionsTest, ProcessPerItemGivesEachItemAFreshOne) {
+  static int runs_here = 0;
+  const auto results = map(numbers(12), [](int) { return std::pair(::getpid(), ++runs_here); },
+                           {.workers = 2, .isolation = Isolation::process_per_item});
+  std::set<pid_t> pids;
+  for (const auto& result : results) {
+    EXPECT_EQ(result.value().second, 1);
+    pids.insert(result.value().first);
+  }
+  EXPECT_EQ(pids.size(), 12u);
+}
+
 TEST_F(MapThreadsTest, ThreadsAreRefusedUnlessAllowed) {
   std::atomic<bool> over{false};
   std::thread other([&] {
