@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-/// One load, divided over 1, 2, 4 and 8 workers: what time(1) says of each, and whether it was worth
-/// it. With an argument, a plot goes into that file: fork_load plot.svg
+/// One load, divided over 1, 2, 4 and 8 workers: what time(1) says of each, and whether it was
+/// worth it. With an argument, a plot goes into that file: fork_load plot.svg
 ///
 /// Shell:   time ./load 1; time ./load 8      # real goes down, user stays, sys goes up
 
@@ -55,9 +55,8 @@ void print(const std::vector<Row>& rows) {
   std::printf("workers     real     user      sys  speed-up  efficiency  primes\n");
   for (const Row& row : rows) {
     const double faster = speed_up(rows.front(), row);
-    std::printf("%7d %6.3f s %6.3f s %6.3f s %8.2f x %9.0f %%  %d\n", row.workers,
-                row.real.count(), row.user.count(), row.sys.count(), faster,
-                100 * faster / row.workers, row.primes);
+    std::printf("%7d %6.3f s %6.3f s %6.3f s %8.2f x %9.0f %%  %d\n", row.workers, row.real.count(),
+                row.user.count(), row.sys.count(), faster, 100 * faster / row.workers, row.primes);
   }
 }
 

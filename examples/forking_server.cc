@@ -163,7 +163,8 @@ class ZombieWatch {
     const auto tree = value(tine::process_tree(server_));
     for (const tine::ProcessInfo& process : tree) {
       if (process.state != 'Z') continue;
-      const auto [first, is_new] = seen_.try_emplace(std::pair(process.pid, process.start_ticks), passes);
+      const auto [first, is_new] =
+          seen_.try_emplace(std::pair(process.pid, process.start_ticks), passes);
       if (!is_new && passes > first->second + 2 * kServersInAdvance) ++stayed_;
     }
   }
@@ -219,7 +220,9 @@ void show(const char* name, void (*server_loop)(const tine::Fd&, Board&), std::s
   slow.say(" what");
   slower.say("owly");
   const bool both = slow.hear(7) == "so what" && slower.hear(6) == "slowly";
-  { const Client gone = std::move(slow), too = std::move(slower); }
+  {
+    const Client gone = std::move(slow), too = std::move(slower);
+  }
   watch.wait_for_children(at_rest);
   std::printf("%s: %d clients served, %d died, %d children of the server crashed\n", name, served,
               died, board->crashes.load());

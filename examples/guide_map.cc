@@ -73,11 +73,11 @@ void retries() {
     if (n == 2) throw std::invalid_argument("hopeless");
     return attempt;
   };
-  const auto outcome = tine::map(
-      numbers(3), fetch,
-      {.retries = 5,
-       .retry_if = [](const tine::Failure& failure) { return failure.message == "busy"; },
-       .retry_delay = [](int attempt) { return attempt * 1ms; }});
+  const auto outcome =
+      tine::map(numbers(3), fetch,
+                {.retries = 5,
+                 .retry_if = [](const tine::Failure& failure) { return failure.message == "busy"; },
+                 .retry_delay = [](int attempt) { return attempt * 1ms; }});
   std::printf("attempts: %d, %d, and %d in vain\n", *outcome[0], *outcome[1],
               outcome[2].error().attempts);
 }
