@@ -190,6 +190,7 @@ std::expected<detail::PendingCall, Failure> detail::PendingCall::start(const Cal
     return channel->run(body);
   });
   if (!child) return std::unexpected(not_started(options.name, child.error()));
+  errors->keep_from_later_children();
   auto state = std::make_unique<State>(options, std::move(*channel), std::move(*errors));
   state->child = std::move(*child);
   if (options.timeout.count() > 0) state->deadline = os::deadline_after(options.timeout);
