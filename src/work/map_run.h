@@ -82,6 +82,7 @@ class MapRun {
   void take_failures(WorkerSeat& seat);
   void add_runs(WorkerSeat& seat);
   void blame(WorkerSeat& seat, const std::expected<Finished, Error>& finished);
+  [[nodiscard]] bool has_told_of(const WorkerSeat& seat, std::uint32_t item) const;
   void died_idle(WorkerSeat& seat, Failure why);
   void take_rest(WorkerSeat& seat, std::uint64_t from);
   void item_failed(std::uint32_t item, Failure failure, bool crashed);
