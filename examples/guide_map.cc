@@ -120,8 +120,8 @@ void looking_on() {
   const tine::MapInsights& insights = outcome.insights();
   std::size_t items = 0;
   for (const auto& worker : insights.workers) items += worker.items;
-  std::printf("progress was told: %s; %zu items by %zu workers, %zu of them died\n",
-              calls > 0 ? "yes" : "no", items, insights.workers.size(), insights.deaths);
+  std::printf("progress was told: %s; %zu items by the workers, %zu of which died\n",
+              calls > 0 ? "yes" : "no", items, insights.deaths);
 }
 
 void same_numbers() {

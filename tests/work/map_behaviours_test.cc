@@ -12,6 +12,7 @@
 #include <ios>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -288,6 +289,18 @@ TEST_F(MapBehavioursTest, B044_HandlerOfTermRunsOnceBeforeTheKill) {
   EXPECT_EQ(handled->load(), 1);
 }
 
+TEST_F(MapBehavioursTest, B039_TotalTimeoutHoldsForAnInitializerThatHangs) {
+  const auto results = map(numbers(3),
+                           with_state(
+                               [] {
+                                 for (;;) ::pause();
+                               },
+                               [](int n) { return n; }),
+                           {.grace = 0ms, .total_timeout = 50ms});
+  EXPECT_EQ(results.failures().items(), 3u);
+  EXPECT_EQ(results[2].error().cause, Cause::timed_out);
+}
+
 TEST_F(MapBehavioursTest, B050_ManyCancelledCallsLeaveNothing) {
   const std::size_t before = open_descriptors();
   for (int i = 0; i < 25; ++i) {
@@ -493,6 +506,19 @@ TEST_F(MapBehavioursThreadsTest, B153_LocksOfAllocationHeldByThreadsHangNoWorker
     ASSERT_TRUE(call({.timeout = 60s, .threads = ThreadPolicy::allow},
                      [] { return std::string(100'000, 'x'); }));
   }
+}
+
+TEST_F(MapBehavioursThreadsTest, B092_ChildOutlivesTheThreadThatMadeIt) {
+  Shared<std::atomic<bool>> go;
+  std::optional<Future<int>> future;
+  std::thread([&] {
+    future = call_async({.threads = ThreadPolicy::allow}, [&] {
+      while (!go->load()) ::usleep(100);
+      return 1;
+    });
+  }).join();
+  *go = true;
+  EXPECT_EQ(future->get().value_or(0), 1);
 }
 
 TEST_F(MapBehavioursThreadsTest, B150_ThreadsMapBesideEachOther) {
