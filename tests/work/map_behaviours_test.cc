@@ -472,6 +472,12 @@ TEST_F(MapBehavioursTest, B166_ClosedStreamsHarmNobody) {
 
 // ---- Threads ----
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kHeapSurvivesForks = false;  // locks of the sanitizer's own are copied as they are
+#else
+constexpr bool kHeapSurvivesForks = true;
+#endif
+
 /// Uses the heap and the standard streams without a pause.
 class Noise {
  public:
@@ -497,6 +503,7 @@ class Noise {
 };
 
 TEST_F(MapBehavioursThreadsTest, B153_LocksOfAllocationHeldByThreadsHangNoWorker) {
+  if (!kHeapSurvivesForks) GTEST_SKIP() << "a sanitizer's heap";
   const Noise noise;
   for (int round = 0; round < 20; ++round) {
     const auto results =
@@ -522,6 +529,7 @@ TEST_F(MapBehavioursThreadsTest, B092_ChildOutlivesTheThreadThatMadeIt) {
 }
 
 TEST_F(MapBehavioursThreadsTest, B150_ThreadsMapBesideEachOther) {
+  if (!kHeapSurvivesForks) GTEST_SKIP() << "a sanitizer's heap";
   std::atomic<int> right{0};
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
