@@ -1,19 +1,20 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# check_example.sh PROGRAM EXPECTED [FILTER]: runs the program with EXPECTED.in (or nothing) as its
-# stdin and compares its stdout with EXPECTED.txt. `pid 4711` becomes `pid PID1`, the next number
-# PID2 and so on, the same one always the same; `1.2 ms` becomes `TIME` and `3 MiB` becomes `SIZE`.
+# check_example.sh PROGRAM EXPECTED [FILTER [ARG...]]: runs the program with EXPECTED.in (or nothing)
+# as its stdin and compares its stdout with EXPECTED.txt. `pid 4711` becomes `pid PID1`, the next
+# number PID2 and so on, the same one always the same; `1.2 ms` becomes `TIME`, `3 MiB` `SIZE`.
 set -u
 export LC_ALL=C
 program=$1
 expected=$2
 filter=${3:-cat}
+shift "$(($# < 3 ? $# : 3))"
 [ -n "$filter" ] || filter=cat
 input=/dev/null
 [ -f "$expected.in" ] && input=$expected.in
 
-output=$("$program" < "$input")
+output=$("$program" "$@" < "$input")
 code=$?
 if [ "$code" -ne 0 ]; then
   printf '%s\n' "$output"

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <random>
+#include <ranges>
 #include <set>
 #include <vector>
 
@@ -75,12 +76,25 @@ void same_in_every_run() {
   show("                 again", in_children(numbered));
 }
 
+/// Within a map the numbers belong to the item, so they do not depend on who runs it, or when.
+void same_for_any_number_of_workers() {
+  const auto draw = [](int) { return std::uniform_int_distribution<>{1, 100}(tine::rng()); };
+  for (const int workers : {1, 3}) {
+    const auto drawn =
+        value(tine::map(std::views::iota(0, 8), draw, {.workers = workers, .seed = 2026}).values());
+    std::printf("eight items, %d worker%s:", workers, workers == 1 ? " " : "s");
+    for (const int number : drawn) std::printf(" %d", number);
+    std::printf("\n");
+  }
+}
+
 }  // namespace
 
 int main() try {
   flaw();
   cure();
   same_in_every_run();
+  same_for_any_number_of_workers();
   return 0;
 } catch (const std::exception& error) {
   std::fprintf(stderr, "%s\n", error.what());

@@ -200,6 +200,7 @@ std::expected<detail::PendingCall, Failure> detail::PendingCall::start(const Cal
     return channel->run(body);
   });
   if (!child) return std::unexpected(not_started(options.name, child.error()));
+  errors->keep_from_later_children();
   auto state = std::make_unique<State>(options, std::move(*channel), std::move(*errors));
   state->child = std::move(*child);
   state->memory.begin(state->child.pid(), options.memory);

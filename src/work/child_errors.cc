@@ -42,7 +42,12 @@ std::expected<ChildErrors, Error> ChildErrors::create() {
   return errors;
 }
 
-void ChildErrors::become_stderr() const noexcept { ::dup2(file_.get(), STDERR_FILENO); }
+void ChildErrors::become_stderr() noexcept {
+  ::dup2(file_.get(), STDERR_FILENO);
+  file_.reset();
+}
+
+void ChildErrors::keep_from_later_children() const noexcept { os::note_own(file_.get()); }
 
 off_t ChildErrors::written() const noexcept {
   return std::clamp<off_t>(::lseek(file_.get(), 0, SEEK_CUR), 0, kMost);

@@ -23,8 +23,10 @@ class ChildErrors {
   /// Errors: too_many_files, out_of_memory.
   static std::expected<ChildErrors, Error> create();
 
-  /// In the child: becomes stderr.
-  void become_stderr() const noexcept;
+  /// In the child: becomes stderr, and nothing else.
+  void become_stderr() noexcept;
+  /// In the parent, once the child has it: children forked from now on don't.
+  void keep_from_later_children() const noexcept;
   /// In the parent: writes what is new to our own stderr. What that does not take is dropped.
   void pass_on() noexcept;
   /// The last of it.

@@ -287,6 +287,8 @@ void MapRun::check_time(WorkerSeat& seat) {
   auto due = now + options_.timeout;
   if (item && seat.current_item(count_) == item) {
     due = Clock::time_point(began) + options_.timeout;
+    // One that ended by itself while this process was busy (with another's backtrace) is not late.
+    if (due <= now && os::has_ended(seat.fd())) return;
     if (due <= now) return end(seat, Ending::timed_out, item);
   }
   loop_.at(due, [this, &seat] { check_time(seat); });
@@ -404,14 +406,30 @@ void MapRun::blame(WorkerSeat& seat, const std::expected<Finished, Error>& finis
     if (in_order) return take_rest(seat, item.value_or(count_));
     if (!item) return died_idle(seat, std::move(made));
     take_rest(seat, std::uint64_t{*item} + 1);
-    return item_failed(*item, std::move(made), true);
+    if (!has_told_of(seat, *item)) item_failed(*item, std::move(made), true);
+    return;
   }
   // Until it was dead it may have come further: that item is innocent. An item that was late is
   // late, even if it came to its end while we asked where it is.
   take_rest(seat, item ? *item + (item == meant ? 1u : 0u) : count_);
-  if (meant && (item == meant || seat.ending() == Ending::timed_out)) {
+  if (meant && (item == meant || seat.ending() == Ending::timed_out) &&
+      !has_told_of(seat, *meant)) {
     item_failed(*meant, std::move(made), true);
   }
+}
+
+/// Whether the last attempt at `item` here has left a record of its failure: then that has been
+/// counted, and a death between the record and the next item is no second failure.
+bool MapRun::has_told_of(const WorkerSeat& seat, std::uint32_t item) const {
+  const auto told = std::ranges::count(failed_here_[seat.place()], item);
+  const WorkerSlot& slot = seat.slot();
+  const std::size_t used =
+      std::min<std::size_t>(slot.runs_used.load(std::memory_order_acquire), kMostRuns);
+  const auto over = std::ranges::count_if(std::span(slot.runs).first(used), [&](const Run& run) {
+    return run.begin.load(std::memory_order_relaxed) <= item &&
+           item < run.done.load(std::memory_order_acquire);
+  });
+  return seat.current_item(count_) == item ? told > over : over > 0 && told >= over;
 }
 
 /// It may have been killed from outside; one after the other will not be.

@@ -78,6 +78,7 @@ class MapRun {
   void add_runs(WorkerSeat& seat);
   void item_range_done(WorkerSeat& seat, std::uint64_t begin, std::uint64_t end);
   void blame(WorkerSeat& seat, const std::expected<Finished, Error>& finished);
+  [[nodiscard]] bool has_told_of(const WorkerSeat& seat, std::uint32_t item) const;
   void died_idle(WorkerSeat& seat, Failure why);
   void take_rest(WorkerSeat& seat, std::uint64_t from);
   void take_back(ItemRange& range);

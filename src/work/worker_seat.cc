@@ -47,6 +47,7 @@ std::expected<void, Error> WorkerSeat::start(const MapOptions& options,
     return main();
   });
   if (!child) return std::unexpected(child.error());
+  errors_->keep_from_later_children();
   child_ = std::move(*child);
   last_pid_ = child_.pid();
   memory_.begin(last_pid_, options.memory);

@@ -126,6 +126,29 @@ TEST_F(MapFaultsTest, B174_RetriesMakeUpForAKillAtAnyStep) {
   }
 }
 
+TEST_F(MapFaultsTest, B174_KillBehindAFailureIsNoSecondFailureOfTheItem) {
+  work::at_worker_step = [](WorkerStep step, MapTable&, WorkerSlot&) noexcept {
+    if (is_due(step)) ::raise(SIGKILL);
+  };
+  for (int step = 0; step < static_cast<int>(WorkerStep::kCount); ++step) {
+    for (const int passing : {1, 2}) {
+      plan->step = step;
+      plan->passings = passing;
+      plan->acted = 0;
+      const auto results = map(numbers(5),
+                               [](int n) {
+                                 if (n != 2) return n;
+                                 ++plan->acted;
+                                 throw std::runtime_error("always");
+                               },
+                               {.workers = 1, .retries = 1, .chunk = 2});
+      EXPECT_EQ(results.failures().items(), 1u) << step;
+      EXPECT_EQ(results[2].error().attempts, 2) << step;
+      EXPECT_LE(plan->acted.load(), 2) << step;
+    }
+  }
+}
+
 /// Dies while it is being written.
 struct HalfWritten {
   int item = 0;

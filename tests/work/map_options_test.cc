@@ -297,6 +297,26 @@ TEST_F(MapOptionsTest, B060_DelayedAttemptsComeAlsoWhenAllElseIsDone) {
   EXPECT_EQ(std::ranges::count(asked, 2), 3);
 }
 
+TEST_F(MapOptionsTest, ItemThatEndedInTimeIsNotLateBecauseWeWere) {
+  const SharedCounters pid(1);
+  const auto results =
+      map(numbers(2),
+          [&](int n) -> int {
+            if (n == 1) {
+              pid[0] = ::getpid();
+              ::_exit(7);
+            }
+            while (pid[0].load() == 0) ::sched_yield();
+            throw std::runtime_error("keeps the parent busy");
+          },
+          {.timeout = 50ms, .workers = 2, .retries = 1, .retry_if = [&](const auto&) {
+             EXPECT_TRUE(test::eventually([&] { return !test::is_running(pid[0]); }));
+             ::usleep(100'000);  // beyond the timeout
+             return false;
+           }});
+  EXPECT_EQ(results[1].error().cause, Cause::exited) << results[1].error().to_string();
+}
+
 TEST_F(MapOptionsTest, RetriedItemOfATemporaryIsWhole) {
   const SharedCounters tried(1);
   std::vector<std::unique_ptr<int>> in;
