@@ -90,8 +90,8 @@ bool single_threaded() noexcept {
   return true;
 }
 
-/// Whether it has no buffer of its own, but writes to a FILE at once. The usual answer comes without
-/// dynamic_cast, which would be page faults in each child.
+/// Whether it has no buffer of its own, but writes to a FILE at once. The usual answer comes
+/// without dynamic_cast, which would be page faults in each child.
 bool shares_stdio(const std::ostream& stream) noexcept {
   using Sharing = __gnu_cxx::stdio_sync_filebuf<char>;
   const std::streambuf* const buffer = stream.rdbuf();
