@@ -23,6 +23,8 @@ PACKAGES = {
     "tine": "the command; --tine PATH says where",
     "tine_spawn": "built with the library",
     "tine_pipeline": "built with the library",
+    "tine_map": "built with the library",
+    "thread_map": "OpenMP and TBB: package libtbb-dev, then build again",
 }
 
 

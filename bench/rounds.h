@@ -28,12 +28,16 @@ struct Options {
   long memory = 0;   ///< MiB that the measuring process holds, touched, in 4 KiB pages
   std::string variants;        ///< names separated by commas; empty: all
   std::string size;            ///< for the programs that move bytes: as head -c takes it
+  std::string work;            ///< for the maps: what an item does
+  long items = 0;              ///< and how many there are
   std::vector<char*> command;  ///< what is left of argv, ended by a null pointer
 };
 
 struct Variant {
   std::string name;
   std::function<void()> once;
+  std::function<void()> before{};    ///< untimed, just before each execution
+  std::function<double()> figure{};  ///< after it: the nanoseconds that count; none: all of it
 };
 
 inline std::FILE* requests = nullptr;
@@ -61,6 +65,10 @@ inline Options parse(int argc, char** argv) {
       options.variants = value;
     } else if (name == "--size") {
       options.size = value;
+    } else if (name == "--work") {
+      options.work = value;
+    } else if (name == "--items") {
+      options.items = std::atol(value);
     } else {
       fail("unknown option " + std::string(name));
     }
@@ -82,10 +90,13 @@ inline void hold_memory(long mebibytes) {
   std::memset(memory, 1, size);
 }
 
-inline double nanoseconds(const std::function<void()>& once) {
+inline double nanoseconds(const Variant& variant) {
+  if (variant.before) variant.before();
   const auto begin = std::chrono::steady_clock::now();
-  once();
-  return std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - begin).count();
+  variant.once();
+  const auto end = std::chrono::steady_clock::now();
+  if (variant.figure) return variant.figure();
+  return std::chrono::duration<double, std::nano>(end - begin).count();
 }
 
 inline double median(std::vector<double> values) {
@@ -105,7 +116,7 @@ inline void run_round(const std::vector<Variant>& variants, long count) {
   for (std::size_t turn = 0; turn < static_cast<std::size_t>(count); ++turn) {
     for (std::size_t i = 0; i < variants.size(); ++i) {
       const std::size_t chosen = (turn + i) % variants.size();
-      times[chosen].push_back(nanoseconds(variants[chosen].once));
+      times[chosen].push_back(nanoseconds(variants[chosen]));
     }
   }
   for (std::size_t i = 0; i < variants.size(); ++i) {
@@ -131,8 +142,7 @@ inline void measure(std::vector<Variant> variants, const Options& options) {
   if (variants.empty()) fail("no such variant: " + options.variants);
   hide_streams();
   hold_memory(options.memory);
-  for (const Variant& variant : variants)
-    variant.once();  // warm: page cache, helpers, lazy symbols
+  for (const Variant& variant : variants) nanoseconds(variant);  // warm: files, helpers, symbols
   for (long round = 0; round < options.rounds; ++round) run_round(variants, options.count);
   if (options.rounds > 0) return;
   std::fprintf(figures, "ready\n");

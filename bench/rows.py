@@ -8,7 +8,7 @@ job all the same, with its start-up spread over those that it did.
 import functools
 
 from launchers import PEERS, bash, loop, moreutils, python
-from measuring import Limit, Row, in_any_order, in_order
+from measuring import Launch, Limit, Row, in_any_order, in_order
 
 TRUE = "/bin/true"
 ECHO = "/bin/echo"
@@ -282,6 +282,105 @@ def pipe_bulk_row(tools):
     )
 
 
+MAP = {"bare": "bare fork map, guided", "tine": "tine, map"}
+THREADS = {"dynamic": "OpenMP dynamic", "guided": "OpenMP guided", "tbb": "TBB parallel_for"}
+OF_BEST_THREADS = (THREADS["dynamic"], THREADS["tbb"])
+
+
+def map_sources(tools, count, items, *options):
+    """Threads are in a program of their own, for a fork wants none around."""
+    words = ["--rounds", "0", "--count", str(count), "--items", str(items), *options]
+    return present(
+        tools.server(MAP, "tine_map", *words), tools.server(THREADS, "thread_map", *words)
+    )
+
+
+def map_overhead_row(tools, name, items, count, mebibytes):
+    return Row(
+        name=name,
+        title=f"{items:,} empty items, int to int, parent with {mebibytes:,} MiB",
+        sources=map_sources(tools, tools.jobs(count), items, "--memory", str(mebibytes)),
+        reference=MAP["bare"],
+        limits=[Limit(MAP["tine"], MAP["bare"], at_most=1.25)],
+        notes=["The threads are warm, which forked workers never are: for information."],
+    )
+
+
+def map_work_row(tools, name, title, items, share, *options):
+    """`share`: tine's speed of the best of the threads', at least."""
+    return Row(
+        name=name,
+        title=title,
+        sources=map_sources(tools, 1, items, *options),
+        reference=THREADS["dynamic"],
+        limits=[Limit(MAP["tine"], best, at_most=1 / share) for best in OF_BEST_THREADS],
+        rounds=5 if tools.quick else 25,
+        notes=[f"At least {share} of their speed: a ratio of times of at most {1 / share:.3f}."],
+    )
+
+
+def map_efficiency_row(tools, name, microseconds):
+    items = 500_000 // microseconds
+    title = f"{items:,} items of about {microseconds:,} us"
+    options = ["--work", "spin", "--size", str(microseconds)]
+    return map_work_row(tools, name, title, items, 0.97, *options)
+
+
+def map_strings_row(tools):
+    items = 1_000_000
+    ours = {"loop": "a loop in this process", "tine": "tine, map"}
+    python = {"python": "Python Pool(2).map, fork"}
+    script = str(PEERS / "python_map.py")
+    return Row(
+        name="map-strings",
+        title=f"{items:,} results that are strings of 20 to 200 bytes",
+        sources=present(
+            tools.server(ours, "map_strings", "--rounds", "0", "--count", "1", "--items", str(items)),
+            tools.server(python, "python", script, str(items), "1"),
+        ),
+        reference=ours["loop"],
+        limits=[Limit(python["python"], ours["tine"], at_least=20.0)],
+    )
+
+
+def map_death_row(tools, mebibytes):
+    names = {"bare": "bare pidfd, waitid, fork", "tine": "tine, map"}
+    few = tools.jobs(100) if mebibytes < 100 else 5  # page tables are copied
+    options = ["--rounds", "0", "--memory", str(mebibytes), "--count", str(few)]
+    return Row(
+        name=f"map-death-{mebibytes}",
+        title=f"from a worker's death to the next item in a fresh one, parent with {mebibytes:,} MiB",
+        sources=present(tools.server(names, "map_death", *options)),
+        reference=names["bare"],
+        limits=[Limit(names["tine"], names["bare"], at_most=1.5)],
+    )
+
+
+def map_orphans_row(tools):
+    names = {"tine": "tine, map"}
+    options = ["--rounds", "0", "--count", str(tools.jobs(20))]
+    return Row(
+        name="map-orphans",
+        title="from SIGKILL of the parent until two busy workers and a child of each are gone",
+        sources=present(tools.server(names, "map_orphans", *options)),
+        reference=None,
+        limits=[Limit(names["tine"], at_most=0.1)],
+    )
+
+
+def map_memory_row(tools):
+    return Row(
+        name="map-memory",
+        title="what 10,000,000 results of 8 bytes add to the parent's memory, all of them read",
+        sources=present(tools.peak("tine, map", "map_memory", 1, lambda path, jobs: Launch([path]))),
+        reference=None,
+        limits=[Limit("tine, map", at_most=80e6 * 1.1 / (1 << 20))],
+        unit="memory",
+        rounds=3,
+        notes=["VmHWM less VmRSS before; the array alone is 76.3 MiB."],
+    )
+
+
 ROWS = {
     "spawn-10": lambda tools: spawn_row(tools, 10),
     "spawn-1024": lambda tools: spawn_row(tools, 1024),
@@ -299,4 +398,30 @@ ROWS = {
     "one-job": one_job_row,
     "pipe-true": pipe_true_row,
     "pipe-bulk": pipe_bulk_row,
+    "map-empty": lambda tools: map_overhead_row(tools, "map-empty", 10_000_000, 5, 10),
+    "map-small": lambda tools: map_overhead_row(tools, "map-small", 1000, 200, 10),
+    "map-10us": lambda tools: map_efficiency_row(tools, "map-10us", 10),
+    "map-100us": lambda tools: map_efficiency_row(tools, "map-100us", 100),
+    "map-1ms": lambda tools: map_efficiency_row(tools, "map-1ms", 1000),
+    "map-skewed": lambda tools: map_work_row(
+        tools,
+        "map-skewed",
+        "10,000 items, one in 100 costs 100 times the rest",
+        10_000,
+        0.95,
+        *("--work", "skewed", "--size", "25"),
+    ),
+    "map-tail": lambda tools: map_work_row(
+        tools,
+        "map-tail",
+        "10,000 items, the last one in 100 have all of the cost",
+        10_000,
+        0.95,
+        *("--work", "tail", "--size", "50"),
+    ),
+    "map-strings": map_strings_row,
+    "map-death-10": lambda tools: map_death_row(tools, 10),
+    "map-death-1024": lambda tools: map_death_row(tools, 1024),
+    "map-orphans": map_orphans_row,
+    "map-memory": map_memory_row,
 }

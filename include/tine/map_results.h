@@ -204,8 +204,8 @@ class MapResults {
       return {values_ + item, failure};
     }
   }
-  [[nodiscard]] iterator begin() const noexcept { return {this, 0}; }
-  [[nodiscard]] iterator end() const noexcept { return {this, size_}; }
+  [[nodiscard]] iterator begin() const noexcept { return at(0); }
+  [[nodiscard]] iterator end() const noexcept { return at(size_); }
 
   [[nodiscard]] bool all_succeeded() const noexcept { return failures_.empty(); }
   [[nodiscard]] const MapFailures& failures() const noexcept { return failures_; }
@@ -232,6 +232,9 @@ class MapResults {
   }
 
  private:
+  [[nodiscard]] iterator at(std::size_t item) const noexcept {
+    return {values_, failures_.empty() ? nullptr : &failures_, item};
+  }
   template <class Iterator>
     requires(!std::is_void_v<R>)
   auto all_values(Iterator first) const -> Result<std::vector<std::iter_value_t<Iterator>>> {
@@ -258,8 +261,17 @@ class MapResults<R>::iterator {
   using reference = ItemResult<R>;
 
   iterator() noexcept = default;
-  iterator(const MapResults* results, std::size_t at) noexcept : results_(results), at_(at) {}
-  ItemResult<R> operator*() const noexcept { return (*results_)[at_]; }
+  /// `failures`: nullptr where there are none, so that a walk is one over an array then.
+  iterator(const Stored* values, const MapFailures* failures, std::size_t at) noexcept
+      : values_(values), failures_(failures), at_(at) {}
+  ItemResult<R> operator*() const noexcept {
+    const Failure* const failure = failures_ == nullptr ? nullptr : failures_->find(at_);
+    if constexpr (std::is_void_v<R>) {
+      return {nullptr, failure};
+    } else {
+      return {values_ + at_, failure};
+    }
+  }
   ItemResult<R> operator[](difference_type by) const noexcept { return *(*this + by); }
   iterator& operator++() noexcept { return *this += 1; }
   iterator operator++(int) noexcept { return std::exchange(*this, *this + 1); }
@@ -280,7 +292,8 @@ class MapResults<R>::iterator {
   auto operator<=>(const iterator& other) const noexcept { return at_ <=> other.at_; }
 
  private:
-  const MapResults* results_ = nullptr;
+  const Stored* values_ = nullptr;
+  const MapFailures* failures_ = nullptr;
   std::size_t at_ = 0;
 };
 

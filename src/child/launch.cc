@@ -90,9 +90,13 @@ bool single_threaded() noexcept {
   return true;
 }
 
-/// Whether it has no buffer of its own, but writes to a FILE at once.
+/// Whether it has no buffer of its own, but writes to a FILE at once. The usual answer comes
+/// without dynamic_cast, which would be page faults in each child.
 bool shares_stdio(const std::ostream& stream) noexcept {
-  return dynamic_cast<__gnu_cxx::stdio_sync_filebuf<char>*>(stream.rdbuf()) != nullptr;
+  using Sharing = __gnu_cxx::stdio_sync_filebuf<char>;
+  const std::streambuf* const buffer = stream.rdbuf();
+  if (buffer == nullptr) return false;
+  return typeid(*buffer) == typeid(Sharing) || dynamic_cast<const Sharing*>(buffer) != nullptr;
 }
 
 /// What stands in buffers now would be written by both sides. Never fflush(NULL): it waits for a
@@ -167,15 +171,15 @@ void stdin_from_null() noexcept {
   reset_signal_handlers();
   detail::close_inherited_handles();
   detail::unlock_handles();
-  while (slot != nullptr && slot->go.load(std::memory_order_acquire) == 0)
-    os::futex_wait(&slot->go, 0);
-  forget_guardian_of_parent();  // and with it the slot
   os::close_own_fds();
   if (!options.name.empty()) ::prctl(PR_SET_NAME, options.name.c_str());
   if (!options.inherit_stdin) stdin_from_null();
+  // As late as can be: by now the parent is through, as a rule, and there is nothing to wait for.
+  while (slot != nullptr && slot->go.load(std::memory_order_acquire) == 0)
+    os::futex_wait(&slot->go, 0);
+  forget_guardian_of_parent();  // and with it the slot
   if (options.detach) wait_at(pipes.gate.read);
-  sigset_t none;
-  sigemptyset(&none);
+  constexpr sigset_t none{};  // empty; a function of libc for that would be a page fault here
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   // exit() inside the function: the handlers and static objects are the parent's.
   ::on_exit(

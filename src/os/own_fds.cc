@@ -2,6 +2,7 @@
 #include "os/own_fds.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -15,9 +16,31 @@ namespace {
 constexpr std::size_t kBits = 64;
 constexpr std::size_t kMost = 1 << 20;  // fs.nr_open as most systems have it
 
-// Untouched pages of it cost nothing.
-std::atomic<std::uint64_t> noted[kMost / kBits];
+using Word = std::atomic<std::uint64_t>;
+
+// The many are apart from the few: 128 KiB among the library's data would spread what stands beside
+// them over two pages, and a forked child copies each page that it writes to.
+constexpr std::size_t kFew = 1024;
+Word few[kFew / kBits];
+std::atomic<Word*> many{nullptr};
 std::atomic<std::size_t> words_used{0};
+
+/// Requires: some descriptor there has been noted, or word < kFew / kBits.
+Word& noted(std::size_t word) noexcept {
+  return word < kFew / kBits ? few[word] : many.load(std::memory_order_acquire)[word];
+}
+
+/// Untouched pages cost nothing.
+bool make_room(std::size_t word) noexcept {
+  if (word < kFew / kBits || many.load(std::memory_order_acquire) != nullptr) return true;
+  constexpr std::size_t kSize = kMost / kBits * sizeof(Word);
+  void* const made =
+      ::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (made == MAP_FAILED) return false;
+  Word* nobodys = nullptr;
+  if (!many.compare_exchange_strong(nobodys, static_cast<Word*>(made))) ::munmap(made, kSize);
+  return true;
+}
 
 std::uint64_t bit_of(std::size_t fd) noexcept { return std::uint64_t{1} << (fd % kBits); }
 
@@ -25,8 +48,8 @@ std::uint64_t bit_of(std::size_t fd) noexcept { return std::uint64_t{1} << (fd %
 
 void note_own(int fd) noexcept {
   const auto at = static_cast<std::size_t>(fd);
-  if (fd < 0 || at >= kMost) return;
-  noted[at / kBits].fetch_or(bit_of(at), std::memory_order_relaxed);
+  if (fd < 0 || at >= kMost || !make_room(at / kBits)) return;
+  noted(at / kBits).fetch_or(bit_of(at), std::memory_order_relaxed);
   std::size_t used = words_used.load(std::memory_order_relaxed);
   while (used <= at / kBits && !words_used.compare_exchange_weak(used, at / kBits + 1)) {
   }
@@ -34,8 +57,8 @@ void note_own(int fd) noexcept {
 
 void strike_own(int fd) noexcept {
   const auto at = static_cast<std::size_t>(fd);
-  if (at / kBits >= words_used.load(std::memory_order_relaxed)) return;
-  auto& word = noted[at / kBits];
+  if (fd < 0 || at / kBits >= words_used.load(std::memory_order_relaxed)) return;
+  auto& word = noted(at / kBits);
   if ((word.load(std::memory_order_relaxed) & bit_of(at)) == 0) return;
   word.fetch_and(~bit_of(at), std::memory_order_relaxed);
 }
@@ -47,8 +70,8 @@ void make_own_end(int fd) noexcept {
 
 void close_own_fds() noexcept {
   for (std::size_t i = 0; i < words_used.load(std::memory_order_relaxed); ++i) {
-    if (noted[i].load(std::memory_order_relaxed) == 0) continue;  // a write would copy the page
-    for (std::uint64_t word = noted[i].exchange(0); word != 0; word &= word - 1) {
+    if (noted(i).load(std::memory_order_relaxed) == 0) continue;  // a write would copy the page
+    for (std::uint64_t word = noted(i).exchange(0); word != 0; word &= word - 1) {
       ::close(static_cast<int>(i * kBits) + std::countr_zero(word));
     }
   }

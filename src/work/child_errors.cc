@@ -54,7 +54,11 @@ off_t ChildErrors::written() const noexcept {
 }
 
 void ChildErrors::pass_on() noexcept {
-  const off_t until = written();
+  if (const off_t until = written(); passed_on_ < until) pass_on_until(until);
+}
+
+/// Apart, for its block would touch further pages of the stack where there is nothing to do.
+[[gnu::noinline]] void ChildErrors::pass_on_until(off_t until) noexcept {
   char block[16384];
   while (passed_on_ < until) {
     const auto wanted = std::min<off_t>(until - passed_on_, sizeof block);

@@ -37,6 +37,8 @@ class ChildErrors {
   [[nodiscard]] off_t written() const noexcept;
 
  private:
+  void pass_on_until(off_t until) noexcept;
+
   Fd file_;
   off_t passed_on_ = 0;
 };

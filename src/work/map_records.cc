@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstring>
 #include <exception>
 #include <new>
@@ -14,6 +15,24 @@
 #include "work/exception_record.h"
 
 namespace tine::work {
+
+void RecordWriter::begin(std::size_t item, RecordKind kind) {
+  sink_.rewind(whole_);  // over what an exception has left unfinished
+  const std::size_t padding = (8 - whole_ % 8) % 8;
+  std::byte* const at = sink_.extend(padding + sizeof(RecordHead));
+  if (at == nullptr) throw std::bad_alloc{};
+  head_ = at + padding;
+  const RecordHead head{item, 0, kind, 0};
+  std::memcpy(head_, &head, sizeof head);
+  content_ = sink_.position();
+}
+
+std::size_t RecordWriter::end_record() noexcept {
+  whole_ = sink_.position();
+  const std::uint64_t size = whole_ - content_;
+  std::memcpy(head_ + offsetof(RecordHead, size), &size, sizeof size);
+  return whole_;
+}
 
 std::optional<Record> RecordReader::next() noexcept {
   const std::size_t begin = (at_ + 7) / 8 * 8;

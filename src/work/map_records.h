@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-/// What workers have written into their arenas, read by the parent, which trusts none of it.
+/// What workers write into their arenas, and how the parent reads it, which trusts none of it.
 
 #include <cstddef>
 #include <cstdint>
@@ -10,10 +10,34 @@
 #include <vector>
 
 #include "os/shared_region.h"
+#include "tine/detail/map_body.h"
 #include "tine/error.h"
 #include "work/map_table.h"
+#include "work/region_sink.h"
 
 namespace tine::work {
+
+/// Frames what a worker writes: each record begins at a multiple of 8. A part of the worker and not
+/// allocated: a worker that needs no heap does not copy the pages of its parent's.
+class RecordWriter final : public detail::RecordSink {
+ public:
+  RecordWriter(os::SharedPart arena, std::size_t used)
+      : sink_(arena, used, used, kLargestStep), whole_(used) {}
+
+  void begin_record(std::size_t item) override { begin(item, RecordKind::value); }
+  void begin(std::size_t item, RecordKind kind);
+  detail::ByteSink& bytes() noexcept override { return sink_; }
+  std::size_t end_record() noexcept override;
+  /// Of the record that was begun last.
+  [[nodiscard]] std::size_t offset() const noexcept { return content_ - sizeof(RecordHead); }
+
+ private:
+  static constexpr std::size_t kLargestStep = std::size_t{4} << 20;
+  RegionSink sink_;
+  std::size_t whole_;
+  std::size_t content_ = 0;
+  std::byte* head_ = nullptr;
+};
 
 struct Record {
   std::uint64_t item;

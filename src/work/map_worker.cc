@@ -42,50 +42,13 @@ void MapTable::announce() noexcept {
   os::futex_wake_all(&offers);
 }
 
-/// Frames what a worker writes: each record begins at a multiple of 8.
-class MapWorker::Records final : public detail::RecordSink {
- public:
-  Records(os::SharedPart arena, std::size_t used)
-      : sink_(arena, used, used, kLargestStep), whole_(used) {}
-
-  void begin_record(std::size_t item) override { begin(item, RecordKind::value); }
-  void begin(std::size_t item, RecordKind kind) {
-    sink_.rewind(whole_);  // over what an exception has left unfinished
-    const std::size_t padding = (8 - whole_ % 8) % 8;
-    std::byte* const at = sink_.extend(padding + sizeof(RecordHead));
-    if (at == nullptr) throw std::bad_alloc{};
-    head_ = at + padding;
-    const RecordHead head{item, 0, kind, 0};
-    std::memcpy(head_, &head, sizeof head);
-    content_ = sink_.position();
-  }
-  detail::ByteSink& bytes() noexcept override { return sink_; }
-  std::size_t end_record() noexcept override {
-    whole_ = sink_.position();
-    const std::uint64_t size = whole_ - content_;
-    std::memcpy(head_ + offsetof(RecordHead, size), &size, sizeof size);
-    return whole_;
-  }
-  /// Of the record that was begun last.
-  [[nodiscard]] std::size_t offset() const noexcept { return content_ - sizeof(RecordHead); }
-
- private:
-  static constexpr std::size_t kLargestStep = std::size_t{4} << 20;
-  RegionSink sink_;
-  std::size_t whole_;
-  std::size_t content_ = 0;
-  std::byte* head_ = nullptr;
-};
-
 MapWorker::MapWorker(const MapShape& shape, std::size_t place, os::SharedPart arena,
                      std::size_t arena_used, Where where)
     : shape_(shape),
       place_(place),
       slot_(shape.slots[place]),
-      records_(std::make_unique<Records>(arena, arena_used)),
+      records_(arena, arena_used),
       where_(where) {}
-
-MapWorker::~MapWorker() = default;
 
 void MapWorker::passed(WorkerStep step) const noexcept {
   if (at_worker_step != nullptr) at_worker_step(step, shape_.table, slot_);
@@ -351,7 +314,7 @@ void MapWorker::run_items(Span batch) {
                                  .interrupted = &slot_.interrupted,
                                  .started = timed ? &slot_.item_started : nullptr,
                                  .written = &slot_.written});
-  shape_.body.run(items, shape_.values.data(), *records_);
+  shape_.body.run(items, shape_.values.data(), records_);
 }
 
 void MapWorker::hand_back(Span rest) {
@@ -406,19 +369,19 @@ void MapWorker::add_failure(RecordKind kind, std::span<const std::byte> payload,
                             std::int64_t began) {
   Run* const run = slot_.current_run();
   const std::uint64_t item = run != nullptr ? run->done.load(std::memory_order_relaxed) : 0;
-  records_->begin(item, kind);
+  records_.begin(item, kind);
   const FailureHead head{slot_.last_failure.load(std::memory_order_relaxed),
                          slot_.errors_at_batch.load(std::memory_order_relaxed), errors_written(),
                          now_ns() - began};
-  std::byte* const to = records_->bytes().extend(sizeof head + payload.size());
+  std::byte* const to = records_.bytes().extend(sizeof head + payload.size());
   if (to == nullptr) throw std::bad_alloc{};
   std::memcpy(to, &head, sizeof head);
   if (!payload.empty()) std::memcpy(to + sizeof head, payload.data(), payload.size());
   slot_.errors_at_batch.store(head.errors_end, std::memory_order_relaxed);
   failed_once_ = true;
-  slot_.written.store(records_->end_record(), std::memory_order_release);
+  slot_.written.store(records_.end_record(), std::memory_order_release);
   passed(WorkerStep::wrote_failure);
-  slot_.last_failure.store(records_->offset(), std::memory_order_release);
+  slot_.last_failure.store(records_.offset(), std::memory_order_release);
   passed(WorkerStep::linked_failure);
   count_failure();
   if (shape_.tell_failures) tell_parent();

@@ -9,15 +9,14 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
 
 #include "os/shared_region.h"
 #include "tine/detail/map_body.h"
 #include "tine/map.h"
+#include "work/map_records.h"
 #include "work/map_table.h"
-#include "work/region_sink.h"
 
 namespace tine::work {
 
@@ -65,7 +64,6 @@ class MapWorker {
   MapWorker(const MapShape& shape, std::size_t place, os::SharedPart arena, std::size_t arena_used,
             Where where);
   MapWorker(MapWorker&&) = delete;
-  ~MapWorker();
 
   /// The whole life of a worker process. Gives its exit code.
   int run() noexcept;
@@ -76,8 +74,6 @@ class MapWorker {
   bool step();
 
  private:
-  class Records;
-
   [[nodiscard]] std::uint32_t item_count() const noexcept;
   [[nodiscard]] bool is_valid(Span items) const noexcept;
   void passed(WorkerStep step) const noexcept;
@@ -108,7 +104,7 @@ class MapWorker {
   MapShape shape_;
   std::size_t place_;
   WorkerSlot& slot_;
-  std::unique_ptr<Records> records_;
+  RecordWriter records_;
   std::size_t values_begin_ = 0;  ///< of results there are pages from here
   std::size_t values_end_ = 0;    ///< to here, in bytes
   std::uint32_t batch_size_ = 1;

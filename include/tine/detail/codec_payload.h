@@ -177,11 +177,11 @@ template <class T>
 std::expected<T, Error> range_from_bytes(std::span<const std::byte> bytes) {
   using E = typename RangeOf<T>::Element;
   const std::size_t count = bytes.size() / sizeof(E);
-  T value;
-  if (reinterpret_cast<std::uintptr_t>(bytes.data()) % alignof(E) == 0) {
-    const E* const first = reinterpret_cast<const E*>(bytes.data());
-    value.assign(first, first + count);
-  } else {
+  const bool is_aligned = reinterpret_cast<std::uintptr_t>(bytes.data()) % alignof(E) == 0;
+  const E* const first = reinterpret_cast<const E*>(bytes.data());
+  // Made in one go: an assignment to an empty one takes twice as long for short ones.
+  T value(first, is_aligned ? first + count : first);
+  if (!is_aligned) {
     value.reserve(count);
     for (std::size_t i = 0; i < count; ++i) {
       auto element = value_from_bytes<E>(bytes.subspan(i * sizeof(E), sizeof(E)));
