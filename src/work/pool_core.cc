@@ -129,12 +129,16 @@ std::size_t PoolCore::queued() const noexcept {
   return put > begun ? static_cast<std::size_t>(put - begun) : 0;
 }
 
-bool PoolCore::is_full(std::uint32_t queue) const noexcept {
+bool PoolCore::is_full(std::uint32_t queue) noexcept {
   if (options_.max_queued > 0) return queued() >= options_.max_queued;
   const work::TaskQueue& where = table_.queues[queue];
-  const std::uint64_t head = where.head.load(std::memory_order_relaxed);
   const std::uint64_t tail = where.tail.load(std::memory_order_relaxed);
-  return tail > head && tail - head >= memory_->capacity() - work::kMostSeats * 64;
+  const std::uint64_t most = memory_->capacity() - work::kMostSeats * 64;
+  // Workers write it all the time: an old look at it will do, as long as there is room.
+  std::uint64_t& head = heads_[queue];
+  if (tail - head < most) return false;
+  head = std::min(tail, where.head.load(std::memory_order_relaxed));
+  return tail - head >= most;
 }
 
 std::unique_ptr<Failure> PoolCore::not_started(Error error) const {
@@ -182,7 +186,7 @@ PoolCore::Begun PoolCore::begin(const TaskRequest& request, WhenFull when_full) 
   const auto slot = take_slot();
   if (!slot) return std::unexpected(std::move(const_cast<std::unique_ptr<Failure>&>(slot.error())));
   TaskSlot& task = memory_->slots()[*slot];
-  const auto at = memory_->take_bytes(*slot, request.size, TaskSlot::kNear);
+  const auto at = memory_->take_bytes(*slot, request.size, TaskSlot::kNearArguments);
   if (!at) {
     free_.push_back(*slot);
     return std::unexpected(
@@ -256,7 +260,7 @@ void PoolCore::free_slot(std::uint32_t slot) noexcept {
 
 std::byte* PoolCore::arguments(std::uint32_t slot) const noexcept {
   TaskSlot& task = memory_->slots()[slot];
-  return memory_->bytes(task.arguments, task.near_arguments).data();
+  return memory_->arguments(task).data();
 }
 
 void PoolCore::submit(std::uint32_t slot) noexcept {
@@ -274,7 +278,9 @@ void PoolCore::submit(std::uint32_t slot) noexcept {
 }
 
 void PoolCore::wake_worker() noexcept {
-  if (!memory_->wake_worker()) return;
+  const auto waking = memory_->wake_worker();
+  rang_.store(waking != PoolMemory::Waking::nothing, std::memory_order_relaxed);
+  if (waking != PoolMemory::Waking::call_keeper) return;
   const std::uint64_t one = 1;
   [[maybe_unused]] const auto written = ::write(calls_.get(), &one, sizeof one);
 }
@@ -287,18 +293,22 @@ void PoolCore::call_keeper() const noexcept {
 
 // ---- Waiting for them ----
 
-/// Only while there is a CPU for each that is awake.
+/// Only while there is a CPU for each that is awake. Whoever has been woken for it may want ours: a
+/// CPU that sleeps takes 50 us to wake up, a switch takes 3.
 bool PoolCore::spin(const TaskSlot& task) const noexcept {
+  if (rang_.load(std::memory_order_relaxed)) return false;
   const std::size_t alive = table_.alive.load(std::memory_order_relaxed);
   if (alive == 0 || alive - std::min(alive, table_.parked.count()) + 1 > table_.cpus) return false;
-  const auto until = Clock::now() + kSpin;
-  do {
+  Clock::time_point until{};
+  for (;;) {
     for (int i = 0; i < 64; ++i) {
       if (task.load().finished()) return true;
       os::relax();
     }
-  } while (Clock::now() < until);
-  return false;
+    const auto now = Clock::now();
+    if (until == Clock::time_point{}) until = now + kSpin;
+    if (now >= until) return false;
+  }
 }
 
 bool PoolCore::wait_until(std::uint32_t slot, os::Deadline deadline) noexcept {
@@ -320,7 +330,7 @@ bool PoolCore::wait_until(std::uint32_t slot, os::Deadline deadline) noexcept {
 
 Failure PoolCore::failure_of(std::uint32_t slot, const std::string& name) const {
   TaskSlot& task = memory_->slots()[slot];
-  std::span<const std::byte> bytes = memory_->bytes(task.result, task.near_result);
+  std::span<const std::byte> bytes = memory_->result(task);
   Failure made;
   switch (task.load().state) {
     case TaskState::failed: break;
@@ -349,7 +359,7 @@ Result<std::span<const std::byte>> PoolCore::outcome(std::uint32_t slot, const s
     wait_until(slot, {});
     TaskSlot& task = memory_->slots()[slot];
     if (task.load().state == TaskState::done) {
-      return memory_->bytes(task.result, task.near_result);
+      return memory_->result(task);
     }
     made = failure_of(slot, name);
   }

@@ -10,6 +10,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -72,7 +73,7 @@ class PoolCore {
   PoolCore(const PoolOptions& options, std::unique_ptr<work::PoolMemory> memory);
   std::expected<void, Error> start_keeper();
   [[nodiscard]] std::size_t queued() const noexcept;
-  [[nodiscard]] bool is_full(std::uint32_t queue) const noexcept;
+  [[nodiscard]] bool is_full(std::uint32_t queue) noexcept;
   bool wait_for_room(std::uint32_t queue, WhenFull when_full);
   [[nodiscard]] std::unique_ptr<Failure> refusal() const;
   std::expected<std::uint32_t, std::unique_ptr<Failure>> take_slot();
@@ -102,7 +103,9 @@ class PoolCore {
   std::deque<std::uint32_t> dropped_{};  ///< without a future, but not at their end
   std::uint32_t slots_ready_ = 0;        ///< that have memory
   std::uint64_t submitted_ = 0;
+  std::array<std::uint64_t, work::kQueues> heads_{};  ///< as they were some time ago
   std::unordered_map<std::uint32_t, Watch> watches_{};
+  std::atomic<bool> rang_{false};  ///< the last submit had to wake somebody
   std::atomic<std::uint64_t> cancelled_queued_{0};
   std::atomic<std::uint64_t> cancelled_{0};
   std::atomic<std::size_t> most_workers_{0};  ///< at any time

@@ -172,7 +172,7 @@ void PoolKeeper::see_to_backlog() {
   if (waiting == 0 || table_.searching.any()) return;
   if (table_.parked.any()) {
     // Nobody to be made: the answer would be to call us.
-    [[maybe_unused]] const bool more = memory_.wake_worker();
+    [[maybe_unused]] const auto rung = memory_.wake_worker();
     return;
   }
   std::size_t wanted = waiting - std::min<std::uint64_t>(waiting, starting());
@@ -428,8 +428,8 @@ void PoolKeeper::put_note(TaskSlot& task, FailureNote note) {
   task.result = {};
   const auto at = memory_.take_bytes(slot, bytes.size(), TaskSlot::kNear);
   if (!at) return;
-  std::memcpy(memory_.bytes(*at, task.near_result).data(), bytes.data(), bytes.size());
   task.result = *at;
+  std::memcpy(memory_.result(task).data(), bytes.data(), bytes.size());
   task.kind = ResultKind::failure;
 }
 

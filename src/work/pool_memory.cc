@@ -71,7 +71,7 @@ std::optional<TaskWord> TaskSlot::change(TaskState from, TaskState to, std::uint
     now.state = to;
     now.seat = seat;
     if (now.finished()) now.awaited = false;
-    if (word.compare_exchange_weak(seen, now.pack(), std::memory_order_acq_rel)) return before;
+    if (word.compare_exchange_weak(seen, now.pack())) return before;
   }
 }
 
@@ -278,11 +278,16 @@ std::optional<BytesAt> PoolMemory::take_bytes(std::uint32_t slot, std::size_t si
   return BytesAt{size, *first, static_cast<std::uint32_t>(i + 1)};
 }
 
-std::span<std::byte> PoolMemory::bytes(const BytesAt& at, std::byte* near) const noexcept {
-  if (at.area == 0 || at.area > areas_.size()) {
-    return {near, std::min<std::size_t>(at.size, TaskSlot::kNear)};
-  }
-  return areas_[at.area - 1].at(at.first, at.size);
+std::span<std::byte> PoolMemory::arguments(TaskSlot& task) const noexcept {
+  const BytesAt at = task.arguments;
+  if (at.area != 0 && at.area <= areas_.size()) return areas_[at.area - 1].at(at.first, at.size);
+  return {task.near_arguments, std::min<std::size_t>(at.size, TaskSlot::kNearArguments)};
+}
+
+std::span<std::byte> PoolMemory::result(TaskSlot& task) const noexcept {
+  const BytesAt at = task.result;
+  if (at.area != 0 && at.area <= areas_.size()) return areas_[at.area - 1].at(at.first, at.size);
+  return {task.result_at(at.size), std::min<std::size_t>(at.size, TaskSlot::kNear)};
 }
 
 void PoolMemory::free_bytes(std::uint32_t slot, const BytesAt& at) noexcept {
@@ -323,20 +328,20 @@ std::uint64_t cost_of_backlog(const PoolMemory& memory) {
 
 }  // namespace
 
-bool PoolMemory::wake_worker() noexcept {
+PoolMemory::Waking PoolMemory::wake_worker() noexcept {
   PoolTable& table = *table_;
-  if (table.searching.any()) return false;
+  if (table.searching.any()) return Waking::nothing;
   // One who dozes sees it soon, should it turn out that the others do not.
-  if (table.dozing.any() && cost_of_backlog(*this) < kWorthWaking) return false;
+  if (table.dozing.any() && cost_of_backlog(*this) < kWorthWaking) return Waking::nothing;
   if (const auto seat = table.parked.take()) {
     table.dozing.remove(*seat);
     table.searching.add(*seat);
     seats_[*seat].bell.fetch_add(1);
     os::futex_wake_all(os::futex_word(seats_[*seat].bell));
-    return false;
+    return Waking::rung;
   }
-  if (table.alive.load() >= table.target.load()) return false;
-  return table.keeper_called.exchange(1) == 0;
+  if (table.alive.load() >= table.target.load()) return Waking::nothing;
+  return table.keeper_called.exchange(1) == 0 ? Waking::call_keeper : Waking::rung;
 }
 
 }  // namespace tine::work

@@ -95,21 +95,32 @@ struct BytesAt {
 };
 
 struct alignas(64) TaskSlot {
+  static constexpr std::size_t kTiny = 16;
+  static constexpr std::size_t kNearArguments = 48;
   static constexpr std::size_t kNear = 64;
 
+  // A line that both sides look at anyway...
   std::atomic<std::uint32_t> word{0};
   ResultKind kind{};
   std::uint8_t queue{};
   detail::TaskThunk thunk{};
   BytesAt arguments{};
   BytesAt result{};
+  alignas(16) std::byte tiny_result[kTiny];
+  // ...one that only the worker needs, as a rule...
   std::int64_t timeout{};  ///< ns; 0: none
   std::uint16_t retries{};
   std::uint16_t crash_retries{};
   std::uint16_t attempts{};
   std::uint16_t crashes{};
-  std::byte near_arguments[kNear];
+  std::byte near_arguments[kNearArguments];
+  // ...and one for results that are not tiny.
   std::byte near_result[kNear];
+
+  /// Where a result of this size is, if it is in the slot.
+  [[nodiscard]] std::byte* result_at(std::size_t size) noexcept {
+    return size <= kTiny ? tiny_result : near_result;
+  }
 
   [[nodiscard]] TaskWord load() const noexcept {
     return TaskWord::unpack(word.load(std::memory_order_acquire));
@@ -311,14 +322,17 @@ class PoolMemory {
   /// Room for `size` bytes of `slot`; nothing: there is no memory.
   std::optional<BytesAt> take_bytes(std::uint32_t slot, std::size_t size,
                                     std::size_t near) noexcept;
-  [[nodiscard]] std::span<std::byte> bytes(const BytesAt& at, std::byte* near) const noexcept;
+  [[nodiscard]] std::span<std::byte> arguments(TaskSlot& task) const noexcept;
+  [[nodiscard]] std::span<std::byte> result(TaskSlot& task) const noexcept;
   void free_bytes(std::uint32_t slot, const BytesAt& at) noexcept;
   void free_all_but(std::uint32_t slot, const BytesAt& kept) noexcept;
   /// Who takes bytes here looks for them in a part of its own.
   void set_share(std::size_t share, std::size_t of) noexcept;
 
-  /// Something may be waiting: sees to it that somebody looks. True: the keeper has to be called.
-  [[nodiscard]] bool wake_worker() noexcept;
+  /// What there is to do when something may be waiting.
+  enum class Waking : unsigned char { nothing, rung, call_keeper };
+  /// Sees to it that somebody looks.
+  [[nodiscard]] Waking wake_worker() noexcept;
 
  private:
   struct Cursor {

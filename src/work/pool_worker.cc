@@ -31,6 +31,7 @@ constexpr std::uint64_t kRangeTime = 20'000;
 constexpr std::int64_t kSpin = 20'000;
 constexpr std::int64_t kDoze = 1'000'000;
 constexpr int kDozes = 10;
+constexpr int kMostCredit = 8;
 /// A worker that has written so much to stderr is replaced: writing ends at twice that.
 constexpr std::uint64_t kMostErrors = std::uint64_t{8} << 20;
 
@@ -55,7 +56,7 @@ void (*at_pool_step)(PoolStep step) noexcept = nullptr;
 class PoolWorker::Output final : public detail::TaskOutput {
  public:
   Output(PoolWorker& worker, std::uint32_t slot, TaskSlot& task) noexcept
-      : TaskOutput({task.near_result, TaskSlot::kNear}),
+      : TaskOutput(task.tiny_result, task.near_result),
         worker_(worker),
         slot_(slot),
         task_(task) {}
@@ -81,7 +82,7 @@ class PoolWorker::Output final : public detail::TaskOutput {
     if (!at) throw std::bad_alloc{};
     far_ = *at;
     task_.result = *at;
-    return worker_.memory_.bytes(*at, nullptr).data();
+    return worker_.memory_.result(task_).data();
   }
 
   PoolWorker& worker_;
@@ -150,7 +151,7 @@ std::optional<std::uint32_t> PoolWorker::next_task() {
     if (must_end()) break;
     if (take_range()) continue;
     if (const auto slot = steal()) {
-      table_.searching.remove(place_);
+      found_tasks();
       return slot;
     }
     if (table_.closing.load() != Closing::no || !wait_for_tasks()) break;
@@ -172,11 +173,16 @@ std::optional<std::uint32_t> PoolWorker::next_of_range() {
 }
 
 bool PoolWorker::claim(std::uint32_t slot) {
-  seat_.current.store(slot, std::memory_order_seq_cst);
+  TaskSlot& task = memory_.slots()[slot];
+  __builtin_prefetch(&task.timeout);
+  seat_.current.store(slot, std::memory_order_release);
   passed(PoolStep::named_task);
-  if (!memory_.slots()[slot].change(TaskState::queued, TaskState::running, place_)) return false;
+  if (!task.change(TaskState::queued, TaskState::running, place_)) return false;
   passed(PoolStep::took_task);
-  seat_.begun.store(seat_.begun.load(std::memory_order_relaxed) + 1);
+  const std::uint64_t begun = seat_.begun.load(std::memory_order_relaxed) + 1;
+  // Who waits for room counts by this, unless it goes by the queue's head.
+  seat_.begun.store(begun, options_.max_queued > 0 ? std::memory_order_seq_cst
+                                                   : std::memory_order_relaxed);
   if (table_.room_wanted.load() != 0 && table_.room_wanted.exchange(0) != 0) {
     table_.room.fetch_add(1);
     os::futex_wake_all(os::futex_word(table_.room));
@@ -189,24 +195,32 @@ bool PoolWorker::take_range() {
   for (std::uint32_t queue = 0; queue < kQueues; ++queue) {
     if (!take_range_of(queue)) continue;
     passed(PoolStep::took_range);
-    table_.searching.remove(place_);
-    dozes_ = 0;
-    // What we leave, and what we have taken together, may be for others.
-    if (range_size() > 1 || memory_.backlog() > 0) wake_another();
+    found_tasks();
     return true;
   }
   return false;
+}
+
+/// What we leave, and what we have taken together, may be for others.
+void PoolWorker::found_tasks() noexcept {
+  dozes_ = 0;
+  if (table_.target.load(std::memory_order_relaxed) == 1) return;  // there are no others
+  table_.searching.remove(place_);
+  if (range_size() > 1 || memory_.backlog() > 0) wake_another();
 }
 
 bool PoolWorker::take_range_of(std::uint32_t queue) {
   TaskQueue& where = table_.queues[queue];
   std::uint64_t head = where.head.load();
   for (;;) {
-    const std::uint64_t tail = where.tail.load();
+    // The entry is needed anyway; the tail is a look at one more line.
+    const bool single = memory_.entry(queue, head) != kNoSlot &&
+                        memory_.entry(queue, head + 1) == kNoSlot;
+    const std::uint64_t tail = single ? head + 1 : where.tail.load();
     if (head >= tail) return false;
     const std::uint32_t cost = seat_.mean_cost.load(std::memory_order_relaxed);
     std::uint64_t most = 1;
-    if (cost < kShort) {
+    if (cost < kShort && !single) {
       const std::uint64_t share = (tail - head) / (2 * std::max(1u, table_.alive.load()));
       most = std::clamp<std::uint64_t>(std::min(share, kRangeTime / std::max(1u, cost)), 1,
                                        kMostAtOnce);
@@ -250,7 +264,8 @@ std::optional<std::uint32_t> PoolWorker::steal() {
 /// What is to be done now and then, when nobody waits for it.
 void PoolWorker::end_range() {
   if (in_range_ == 0) return;
-  const std::int64_t elapsed = now_ns() - range_began_;
+  clock_ = now_ns();
+  const std::int64_t elapsed = clock_ - range_began_;
   const auto each = static_cast<std::uint64_t>(elapsed) / in_range_;
   const std::uint64_t before = seat_.mean_cost.load(std::memory_order_relaxed);
   const std::uint64_t mean =
@@ -288,7 +303,10 @@ bool PoolWorker::wait_for_tasks() {
   const bool dozes = dozes_ < kDozes;
   const std::int64_t idle = options_.idle_timeout.count();
   const bool limited = !dozes && idle > 0;
+  const std::int64_t since = clock_;
   const bool rung = park(dozes ? kDoze : limited ? idle : -1);
+  clock_ = now_ns();
+  if (rung && clock_ - since < kSpin) spin_credit_ = std::min(spin_credit_ + 2, kMostCredit);
   if (dozes) {
     ++dozes_;
   } else if (limited && !rung) {
@@ -304,18 +322,35 @@ bool PoolWorker::has_news() const noexcept {
   return memory_.backlog() > 0 || seat_.retire.load() != 0 || table_.closing.load() != Closing::no;
 }
 
-/// Only while there is a CPU for each that is awake, the host among them.
-bool PoolWorker::spin() const noexcept {
+/// The same from fewer lines of memory, but for entries that nobody has to take any more.
+bool PoolWorker::has_entry() const noexcept {
+  for (std::uint32_t queue = 0; queue < kQueues; ++queue) {
+    const auto head = table_.queues[queue].head.load(std::memory_order_acquire);
+    if (memory_.entry(queue, head) != kNoSlot) return true;
+  }
+  return seat_.retire.load(std::memory_order_relaxed) != 0 ||
+         table_.closing.load(std::memory_order_relaxed) != Closing::no;
+}
+
+/// Only while there is a CPU for each that is awake, the host among them; and as long as that has
+/// paid lately: whoever we have woken may want our CPU.
+bool PoolWorker::spin() noexcept {
   const std::size_t alive = table_.alive.load(std::memory_order_relaxed);
   const std::size_t parked = table_.parked.count();
-  if (alive - std::min(alive, parked) + 1 > table_.cpus) return has_news();
-  const std::int64_t until = now_ns() + kSpin;
+  clock_ = now_ns();
+  if (spin_credit_ <= 0 || alive - std::min(alive, parked) + 1 > table_.cpus) return has_news();
+  const std::int64_t until = clock_ + kSpin;
   do {
     for (int i = 0; i < 32; ++i) {
-      if (has_news()) return true;
+      if (has_entry()) {
+        spin_credit_ = std::min(spin_credit_ + 1, kMostCredit);
+        return true;
+      }
       os::relax();
     }
-  } while (now_ns() < until);
+    clock_ = now_ns();
+  } while (clock_ < until);
+  --spin_credit_;
   return false;
 }
 
@@ -342,7 +377,8 @@ bool PoolWorker::park(std::int64_t limit) {
 // ---- Running them ----
 
 void PoolWorker::begin_attempt(TaskSlot& task) noexcept {
-  if (in_range_ == 0 || task.timeout > 0) attempt_began_ = now_ns();
+  if (task.timeout > 0) clock_ = now_ns();
+  if (in_range_ == 0 || task.timeout > 0) attempt_began_ = clock_;
   if (in_range_ == 0) range_began_ = attempt_began_;
   if (task.timeout == 0) return;
   const std::int64_t deadline =
@@ -360,7 +396,7 @@ void PoolWorker::run_task(std::uint32_t slot) {
     ++task.attempts;
     try {
       output.begin();
-      task.thunk(memory_.bytes(task.arguments, task.near_arguments), output);
+      task.thunk(memory_.arguments(task), output);
       break;
     } catch (...) {
       if (output.published()) break;
@@ -370,7 +406,9 @@ void PoolWorker::run_task(std::uint32_t slot) {
         break;
       }
     }
-    memory_.free_all_but(slot, task.arguments);
+    if (seat_.allocating.load(std::memory_order_relaxed) != 0) {
+      memory_.free_all_but(slot, task.arguments);
+    }
   }
   if (task.timeout != 0 || seat_.deadline.load(std::memory_order_relaxed) != 0) {
     seat_.deadline.store(0);
@@ -392,8 +430,8 @@ void PoolWorker::note_failure(TaskSlot& task) {
     const auto bytes = encoded_note(std::move(note), std::size_t{1} << 20);
     const auto slot = static_cast<std::uint32_t>(&task - memory_.slots().data());
     if (const auto at = memory_.take_bytes(slot, bytes.size(), TaskSlot::kNear)) {
-      std::memcpy(memory_.bytes(*at, task.near_result).data(), bytes.data(), bytes.size());
       task.result = *at;
+      std::memcpy(memory_.result(task).data(), bytes.data(), bytes.size());
       task.kind = ResultKind::failure;
     }
   } catch (const std::bad_alloc&) {
@@ -432,7 +470,7 @@ void PoolWorker::call_keeper() const noexcept {
 }
 
 void PoolWorker::wake_another() const noexcept {
-  if (!memory_.wake_worker()) return;
+  if (memory_.wake_worker() != PoolMemory::Waking::call_keeper) return;
   const std::uint64_t one = 1;
   [[maybe_unused]] const auto written = ::write(keeper_fd_, &one, sizeof one);
 }

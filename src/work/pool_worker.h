@@ -61,8 +61,10 @@ class PoolWorker {
   [[nodiscard]] bool must_end();
 
   bool wait_for_tasks();
-  [[nodiscard]] bool spin() const noexcept;
+  [[nodiscard]] bool spin() noexcept;
   [[nodiscard]] bool has_news() const noexcept;
+  [[nodiscard]] bool has_entry() const noexcept;
+  void found_tasks() noexcept;
   [[nodiscard]] bool park(std::int64_t limit);
   void leave_parking() noexcept;
 
@@ -83,12 +85,14 @@ class PoolWorker {
   const int keeper_fd_;
   std::uint64_t tasks_ = 0;
   std::uint64_t in_range_ = 0;    ///< tasks that were run since
-  std::int64_t range_began_ = 0;  ///< ns since boot
+  std::int64_t clock_ = 0;      ///< ns since boot, when it was last looked at
+  std::int64_t range_began_ = 0;
   std::int64_t attempt_began_ = 0;
   const std::int64_t born_;
   std::int64_t next_look_at_rss_ = 0;
   std::uint64_t errors_ = 0;  ///< written to stderr so far
   int dozes_ = 0;
+  int spin_credit_ = 8;  ///< above 0: to wait without sleeping has paid lately
 };
 
 }  // namespace tine::work

@@ -34,18 +34,21 @@ class TaskOutput {
   /// Memory for the value, which is written there. Once. Throws bad_alloc.
   [[nodiscard]] std::byte* place(std::size_t size) {
     size_ = size;
+    if (size <= tiny_.size()) return tiny_.data();
     return size <= near_.size() ? near_.data() : far(size);
   }
   /// The value is whole: whoever waits for it has it, whatever becomes of this process.
   virtual void publish() noexcept = 0;
 
  protected:
-  explicit TaskOutput(std::span<std::byte> near) noexcept : near_(near) {}
+  TaskOutput(std::span<std::byte> tiny, std::span<std::byte> near) noexcept
+      : tiny_(tiny), near_(near) {}
   ~TaskOutput() = default;
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] virtual std::byte* far(std::size_t size) = 0;
 
  private:
+  std::span<std::byte> tiny_;
   std::span<std::byte> near_;
   std::size_t size_ = 0;
 };
