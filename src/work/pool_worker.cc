@@ -118,10 +118,12 @@ int PoolWorker::run() noexcept {
 }
 
 bool PoolWorker::initialize() {
-  seat_.stage.store(PoolStage::initializing, std::memory_order_release);
   passed(PoolStep::started);
   try {
-    if (options_.initializer != nullptr) options_.initializer();
+    if (options_.initializer != nullptr) {
+      seat_.stage.store(PoolStage::initializing, std::memory_order_release);
+      options_.initializer();
+    }
   } catch (...) {
     const auto note = encoded_note(note_in_flight(), seat_.note.size());
     std::memcpy(seat_.note.data(), note.data(), note.size());

@@ -20,9 +20,9 @@
 namespace tine::test {
 
 /// Tasks have no captures, so these are global; the workers inherit the mapping.
-inline std::array<std::atomic<int>, 64>& shared = *new (
-    ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0))
-    std::array<std::atomic<int>, 64>{};
+inline std::array<std::atomic<int>, 64>& shared =
+    *new (::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0))
+        std::array<std::atomic<int>, 64>{};
 
 /// Places in it.
 enum Place : std::size_t { kGate, kBegun, kCount, kPid, kOther };
