@@ -184,6 +184,8 @@ class Pool {
     if constexpr (kFine) {
       return submit_bytes<R, Function, detail::Travelling<Args>...>(
           when_full, options, fn, static_cast<const detail::Travelling<Args>&>(args)...);
+    } else {
+      return std::optional(PoolFuture<R>(Failure{}));
     }
   }
 

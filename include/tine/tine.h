@@ -36,6 +36,10 @@
 ///     auto sizes = tine::map(files, [&](const std::string& file) { return compress(file); });
 ///     for (const auto& [file, size] : tine::zip(files, sizes)) ...
 ///
+///     // Workers that stay, for many small tasks; what crashes costs that task alone.
+///     tine::Pool pool{{.workers = 8}};
+///     tine::PoolFuture<double> score = pool.submit(score_document, document);
+///
 ///     // A value as bytes, and back, whatever the bytes are.
 ///     auto bytes = tine::encode(std::map<std::string, int>{{"a", 1}}).value();
 ///     auto value = tine::decode<std::map<std::string, int>>(bytes);
@@ -60,6 +64,8 @@
 #include "tine/map_results.h"
 #include "tine/pipe.h"
 #include "tine/pipeline.h"
+#include "tine/pool.h"
+#include "tine/pool_future.h"
 #include "tine/process.h"
 #include "tine/series.h"
 #include "tine/throwing.h"

@@ -358,6 +358,10 @@ void PoolKeeper::on_ended(std::size_t place) {
   for (SeatSet* const set : {&table_.searching, &table_.parked, &table_.dozing}) set->remove(place);
   shared.pid.store(0);
   table_.alive.fetch_sub(1);
+  const bool in_order = shared.stage.load() == PoolStage::ended;
+  const bool meant = killing_ || seat.process.ending() != Ending::none;
+  // Counted before anybody learns of it by his task.
+  if (!in_order && !meant) table_.deaths.fetch_add(1);
   const bool blamed = conclude_current(place, finished);
   give_back_range(shared);
   judge_end(place, finished, blamed);
@@ -471,9 +475,7 @@ void PoolKeeper::judge_end(std::size_t place, const std::expected<Finished, Erro
   PoolSeat& seat = memory_.seats()[place];
   const PoolStage stage = seat.stage.load();
   if (stage == PoolStage::ended) return;
-  const bool meant = killing_ || seats_[place].process.ending() != Ending::none;
-  if (!meant) table_.deaths.fetch_add(1);
-  if (blamed || meant) return;
+  if (blamed || killing_ || seats_[place].process.ending() != Ending::none) return;
   if (stage == PoolStage::init_failed) {
     const std::size_t size = std::min<std::size_t>(seat.note_size, seat.note.size());
     auto note = decode<FailureNote>(std::span(seat.note).first(size));
