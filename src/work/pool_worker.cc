@@ -56,10 +56,7 @@ void (*at_pool_step)(PoolStep step) noexcept = nullptr;
 class PoolWorker::Output final : public detail::TaskOutput {
  public:
   Output(PoolWorker& worker, std::uint32_t slot, TaskSlot& task) noexcept
-      : TaskOutput(task.tiny_result, task.near_result),
-        worker_(worker),
-        slot_(slot),
-        task_(task) {}
+      : TaskOutput(task.tiny_result, task.near_result), worker_(worker), slot_(slot), task_(task) {}
 
   void publish() noexcept override {
     published_ = true;
@@ -183,8 +180,8 @@ bool PoolWorker::claim(std::uint32_t slot) {
   passed(PoolStep::took_task);
   const std::uint64_t begun = seat_.begun.load(std::memory_order_relaxed) + 1;
   // Who waits for room counts by this, unless it goes by the queue's head.
-  seat_.begun.store(begun, options_.max_queued > 0 ? std::memory_order_seq_cst
-                                                   : std::memory_order_relaxed);
+  seat_.begun.store(
+      begun, options_.max_queued > 0 ? std::memory_order_seq_cst : std::memory_order_relaxed);
   if (table_.room_wanted.load() != 0 && table_.room_wanted.exchange(0) != 0) {
     table_.room.fetch_add(1);
     os::futex_wake_all(os::futex_word(table_.room));
@@ -194,8 +191,9 @@ bool PoolWorker::claim(std::uint32_t slot) {
 }
 
 bool PoolWorker::take_range() {
-  for (std::uint32_t queue = 0; queue < kQueues; ++queue) {
-    if (!take_range_of(queue)) continue;
+  const std::uint32_t seen = std::exchange(seen_in_, kQueues);
+  for (std::uint32_t queue = seen < kQueues ? seen : 0; queue < kQueues; ++queue) {
+    if (!take_range_of(queue, queue == seen)) continue;
     passed(PoolStep::took_range);
     found_tasks();
     return true;
@@ -211,12 +209,12 @@ void PoolWorker::found_tasks() noexcept {
   if (range_size() > 1 || memory_.backlog() > 0) wake_another();
 }
 
-bool PoolWorker::take_range_of(std::uint32_t queue) {
+bool PoolWorker::take_range_of(std::uint32_t queue, bool entry_seen) {
   TaskQueue& where = table_.queues[queue];
   std::uint64_t head = where.head.load();
   for (;;) {
-    // The entry is needed anyway; the tail is a look at one more line.
-    const bool single = memory_.entry(queue, head) != kNoSlot &&
+    // An entry that has been seen is at hand; the tail would be one more line to wait for.
+    const bool single = entry_seen && memory_.entry(queue, head) != kNoSlot &&
                         memory_.entry(queue, head + 1) == kNoSlot;
     const std::uint64_t tail = single ? head + 1 : where.tail.load();
     if (head >= tail) return false;
@@ -301,14 +299,16 @@ bool PoolWorker::must_end() {
 /// False: the time of an idle worker is over.
 bool PoolWorker::wait_for_tasks() {
   table_.searching.add(place_);
+  const std::int64_t began = clock_;
   if (spin()) return true;
+  const bool spun = clock_ - began >= kSpin;
   const bool dozes = dozes_ < kDozes;
   const std::int64_t idle = options_.idle_timeout.count();
   const bool limited = !dozes && idle > 0;
   const std::int64_t since = clock_;
   const bool rung = park(dozes ? kDoze : limited ? idle : -1);
   clock_ = now_ns();
-  if (rung && clock_ - since < kSpin) spin_credit_ = std::min(spin_credit_ + 2, kMostCredit);
+  if (rung && clock_ - since < kSpin) judge_spinning(spun);
   if (dozes) {
     ++dozes_;
   } else if (limited && !rung) {
@@ -320,15 +320,31 @@ bool PoolWorker::wait_for_tasks() {
   return true;
 }
 
+/// We have been rung as soon as we slept. If we had waited awake, that would have paid; if we had,
+/// somebody has waited until he got our CPU. The scheduler may find him another within some
+/// milliseconds; if not, there is none, and we had better sleep for some time to come.
+void PoolWorker::judge_spinning(bool spun) noexcept {
+  constexpr int kMostWasted = 1000;
+  constexpr int kPause = 3000;
+  if (spun && ++wasted_spins_ >= kMostWasted) {
+    wasted_spins_ = 0;
+    spin_credit_ = -kPause;
+  } else {
+    spin_credit_ = std::min(spin_credit_ + (spin_credit_ < 0 ? 1 : 2), kMostCredit);
+  }
+}
+
 bool PoolWorker::has_news() const noexcept {
   return memory_.backlog() > 0 || seat_.retire.load() != 0 || table_.closing.load() != Closing::no;
 }
 
-/// The same from fewer lines of memory, but for entries that nobody has to take any more.
-bool PoolWorker::has_entry() const noexcept {
+/// The same by the entries themselves, which come a line of memory sooner than the tails.
+bool PoolWorker::has_entry() noexcept {
   for (std::uint32_t queue = 0; queue < kQueues; ++queue) {
     const auto head = table_.queues[queue].head.load(std::memory_order_acquire);
-    if (memory_.entry(queue, head) != kNoSlot) return true;
+    if (memory_.entry(queue, head) == kNoSlot) continue;
+    seen_in_ = queue;
+    return true;
   }
   return seat_.retire.load(std::memory_order_relaxed) != 0 ||
          table_.closing.load(std::memory_order_relaxed) != Closing::no;
@@ -346,6 +362,7 @@ bool PoolWorker::spin() noexcept {
     for (int i = 0; i < 32; ++i) {
       if (has_entry()) {
         spin_credit_ = std::min(spin_credit_ + 1, kMostCredit);
+        wasted_spins_ = 0;
         return true;
       }
       os::relax();

@@ -53,7 +53,7 @@ class PoolWorker {
   [[nodiscard]] std::optional<std::uint32_t> next_task();
   [[nodiscard]] std::optional<std::uint32_t> next_of_range();
   bool take_range();
-  bool take_range_of(std::uint32_t queue);
+  bool take_range_of(std::uint32_t queue, bool entry_seen);
   [[nodiscard]] std::uint64_t range_size() const noexcept;
   [[nodiscard]] std::optional<std::uint32_t> steal();
   [[nodiscard]] bool claim(std::uint32_t slot);
@@ -63,7 +63,8 @@ class PoolWorker {
   bool wait_for_tasks();
   [[nodiscard]] bool spin() noexcept;
   [[nodiscard]] bool has_news() const noexcept;
-  [[nodiscard]] bool has_entry() const noexcept;
+  [[nodiscard]] bool has_entry() noexcept;
+  void judge_spinning(bool spun) noexcept;
   void found_tasks() noexcept;
   [[nodiscard]] bool park(std::int64_t limit);
   void leave_parking() noexcept;
@@ -84,7 +85,7 @@ class PoolWorker {
   PoolSeat& seat_;
   const int keeper_fd_;
   std::uint64_t tasks_ = 0;
-  std::uint64_t in_range_ = 0;    ///< tasks that were run since
+  std::uint64_t in_range_ = 0;  ///< tasks that were run since
   std::int64_t clock_ = 0;      ///< ns since boot, when it was last looked at
   std::int64_t range_began_ = 0;
   std::int64_t attempt_began_ = 0;
@@ -92,7 +93,9 @@ class PoolWorker {
   std::int64_t next_look_at_rss_ = 0;
   std::uint64_t errors_ = 0;  ///< written to stderr so far
   int dozes_ = 0;
-  int spin_credit_ = 8;  ///< above 0: to wait without sleeping has paid lately
+  int wasted_spins_ = 0;
+  std::uint32_t seen_in_ = kQueues;  ///< an entry, by who waited awake
+  int spin_credit_ = 8;              ///< above 0: to wait without sleeping has paid lately
 };
 
 }  // namespace tine::work
