@@ -41,6 +41,7 @@
 #include "tine/detail/pool_task.h"
 #include "tine/error.h"
 #include "tine/launch.h"
+#include "tine/map_results.h"
 #include "tine/pool_future.h"
 
 namespace tine {
@@ -100,6 +101,23 @@ enum class WhenFull : unsigned char { wait, refuse };
 /// The pool's answer to arguments that cannot travel.
 std::unique_ptr<Failure> unencodable_arguments(const std::string& name, const Error& error);
 
+/// All of them, in their order.
+template <class R>
+MapResults<R> collect(std::vector<PoolFuture<R>>& futures) {
+  using Stored = std::conditional_t<std::is_void_v<R>, char, R>;
+  const auto values = std::make_shared<Column<Stored>>(std::is_void_v<R> ? 0 : futures.size());
+  MapFailures failures;
+  for (std::size_t i = 0; i < futures.size(); ++i) {
+    auto result = futures[i].get();
+    if (!result) {
+      failures.add(i, i + 1, std::make_shared<const Failure>(std::move(result.error())));
+    } else if constexpr (!std::is_void_v<R>) {
+      values->put(i, std::move(*result));
+    }
+  }
+  return MapResults<R>(futures.size(), values, values->data(), std::move(failures), {});
+}
+
 template <class F>
 concept TaskFunction = !std::is_same_v<std::remove_cvref_t<F>, TaskOptions>;
 
@@ -145,6 +163,19 @@ class Pool {
   [[nodiscard]] auto try_submit(F&& fn, Args&&... args) {
     return submit_how(detail::WhenFull::refuse, kDefaults, std::forward<F>(fn),
                       std::forward<Args>(args)...);
+  }
+
+  /// `fn(item)` for each of `inputs`, each a task of its own: one result per input, in their order.
+  /// Blocks: until all have an outcome.
+  template <std::ranges::input_range Range, class F>
+  [[nodiscard]] auto map(Range&& inputs, F&& fn, const TaskOptions& options = {}) {
+    using Item = detail::Travelling<std::ranges::range_reference_t<Range>>;
+    using R = std::decay_t<std::invoke_result_t<std::decay_t<F>&, Item>>;
+    std::vector<PoolFuture<R>> futures;
+    for (auto&& item : inputs) {
+      futures.push_back(submit(options, fn, std::forward<decltype(item)>(item)));
+    }
+    return detail::collect(futures);
   }
 
   /// At most so many workers from now on. Those that are too many end after their task.

@@ -511,6 +511,27 @@ TEST_F(PoolTest, B114_ResizedManyTimesLosesNothing) {
   EXPECT_EQ(values(futures).size(), 400u);
 }
 
+// ---- Map ----
+
+TEST_F(PoolTest, B024_B120_B121_AMapHasOneResultPerInputInOrder) {
+  Pool pool{{.workers = 2}};
+  std::vector<int> inputs(1000);
+  std::iota(inputs.begin(), inputs.end(), 0);
+  const auto results = pool.map(inputs, [](int n) {
+    if (n == 500) ::raise(SIGKILL);
+    if (n == 501) throw std::runtime_error("no");
+    return std::to_string(n);
+  });
+  ASSERT_EQ(results.size(), 1000u);
+  for (std::size_t i = 0; i < 1000; ++i) {
+    ASSERT_EQ(results[i].has_value(), i != 500 && i != 501) << i;
+    ASSERT_EQ(results[i] ? *results[i] : "", results[i] ? std::to_string(i) : "");
+  }
+  EXPECT_EQ(results[500].error().cause, Cause::signaled);
+  EXPECT_TRUE(pool.map(std::vector<int>{}, twice).empty());
+  EXPECT_TRUE(pool.map(inputs, [](int) {}).all_succeeded());
+}
+
 // ---- Nested ----
 
 TEST_F(PoolTest, B154_APoolInAWorker) {
