@@ -39,6 +39,10 @@
 ///     tine::Shared<std::atomic<int>> done{0};
 ///     auto child = tine::launch([&] { simulate(tine::rng()); ++*done; });
 ///
+///     // Workers that stay, for many small tasks; what crashes costs that task alone.
+///     tine::Pool pool{{.workers = 8}};
+///     tine::PoolFuture<double> score = pool.submit(score_document, document);
+///
 ///     // A value as bytes, and back, whatever the bytes are.
 ///     auto bytes = tine::encode(std::map<std::string, int>{{"a", 1}}).value();
 ///     auto value = tine::decode<std::map<std::string, int>>(bytes);
@@ -65,6 +69,8 @@
 #include "tine/map_results.h"
 #include "tine/pipe.h"
 #include "tine/pipeline.h"
+#include "tine/pool.h"
+#include "tine/pool_future.h"
 #include "tine/process.h"
 #include "tine/random.h"
 #include "tine/series.h"

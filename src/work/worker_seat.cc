@@ -1,21 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "work/worker_seat.h"
 
-#include <signal.h>
-
 #include <algorithm>
 #include <memory>
 #include <utility>
 
-#include "child/child_state.h"
 #include "os/own_pid.h"
-#include "tine/launch.h"
-#include "work/memory_limit.h"
 #include "work/symbolise.h"
 
 namespace tine::work {
-
-using detail::ChildAccess;
 
 void WorkerSeat::occupy() noexcept {
   started_ = std::chrono::steady_clock::now();
@@ -25,33 +18,20 @@ void WorkerSeat::occupy() noexcept {
   std::destroy_at(&slot_);
   std::construct_at(&slot_);
   slot_.written.store(arena_used_, std::memory_order_relaxed);
-  ending_ = Ending::none;
   ended_item_.reset();
-  where_.clear();
-  no_answer_.clear();
 }
 
 std::expected<void, Error> WorkerSeat::start(const MapOptions& options,
                                              const std::function<int()>& main) {
   occupy();
-  auto errors = ChildErrors::create();
-  if (!errors) return std::unexpected(errors.error());
-  errors_ = std::move(*errors);
-
-  const LaunchOptions how{.grace = options.grace, .name = options.name, .threads = options.threads};
-  const auto core = options.core_dump ? CoreDump::yes : CoreDump::no;
-  auto child = detail::launch_body(how, [&] {
-    install_crash_handlers(slot_.crash, core);
-    errors_->become_stderr();
-    if (options.memory > 0) limit_memory(options.memory);
-    return main();
-  });
-  if (!child) return std::unexpected(child.error());
-  errors_->keep_from_later_children();
-  child_ = std::move(*child);
-  last_pid_ = child_.pid();
-  memory_.begin(last_pid_, options.memory);
-  return {};
+  const WorkerProcess::How how{.grace = options.grace,
+                               .name = options.name,
+                               .threads = options.threads,
+                               .core = options.core_dump ? CoreDump::yes : CoreDump::no,
+                               .memory = options.memory};
+  auto started = process_.start(how, slot_.crash, main);
+  if (started) last_pid_ = process_.pid();
+  return started;
 }
 
 std::optional<std::size_t> WorkerSeat::records_end() const noexcept {
@@ -71,18 +51,6 @@ std::uint64_t WorkerSeat::items_done() const noexcept {
   return items;
 }
 
-std::string WorkerSeat::errors_between(std::uint64_t from, std::uint64_t until) const {
-  return errors_ ? errors_->tail(static_cast<off_t>(from), static_cast<off_t>(until)) : "";
-}
-
-std::string WorkerSeat::errors_since(std::uint64_t from) const {
-  return errors_ ? errors_->tail(static_cast<off_t>(from), errors_->written()) : "";
-}
-
-void WorkerSeat::pass_on_errors() noexcept {
-  if (errors_ && is_alive()) errors_->pass_on();
-}
-
 std::optional<std::uint32_t> WorkerSeat::current_item(std::uint32_t item_count) const noexcept {
   Run* const run = slot_.current_run();
   if (run == nullptr) return std::nullopt;
@@ -93,39 +61,10 @@ std::optional<std::uint32_t> WorkerSeat::current_item(std::uint32_t item_count) 
 }
 
 void WorkerSeat::end(Ending why, std::optional<std::uint32_t> item) {
-  if (ending_ != Ending::none || !is_alive()) return;
-  ending_ = why;
+  if (ending() != Ending::none || !is_alive()) return;
   ended_item_ = item;
   slot_.interrupted.fetch_or(kStop, std::memory_order_acq_rel);
-  if (why == Ending::timed_out) {
-    if (const auto place = ask_where(child_.fd(), slot_.crash)) {
-      where_ = backtrace_text(place->addresses());
-    } else {
-      no_answer_ = no_answer_text(child_.pid());
-    }
-  }
-  auto& state = ChildAccess::state(child_);
-  tree_.emplace(state.pid, state.pidfd.get(), state.killable_group());
-  tree_->signal(SIGTERM);
-}
-
-void WorkerSeat::kill() {
-  if (!is_alive()) return;
-  if (!tree_) {
-    auto& state = ChildAccess::state(child_);
-    tree_.emplace(state.pid, state.pidfd.get(), state.killable_group());
-  }
-  tree_->kill();
-}
-
-std::expected<Finished, Error> WorkerSeat::leave() {
-  if (tree_) tree_->kill();  // what it has left of its tree
-  tree_.reset();
-  auto finished =
-      ending_ == Ending::none ? child_.wait() : child_.terminate(std::span<const StopStep>{});
-  errors_->pass_on();
-  child_ = Child{};
-  return finished;
+  process_.end(why, slot_.crash);
 }
 
 std::string subject_of(const MapOptions& options) {
@@ -134,9 +73,9 @@ std::string subject_of(const MapOptions& options) {
 
 /// Where it crashed, or was stuck, or why that is unknown.
 void WorkerSeat::add_place(Failure& failure) const {
-  if (ending_ == Ending::timed_out) {
-    failure.backtrace = where_;
-    failure.message = no_answer_;
+  if (ending() == Ending::timed_out) {
+    if (process_.where()) failure.backtrace = backtrace_text(process_.where()->addresses());
+    failure.message = process_.no_answer();
   } else if (const auto crash = read_crash(slot_.crash)) {
     failure.backtrace = backtrace_text(crash->addresses());
   }
@@ -156,12 +95,12 @@ Failure WorkerSeat::failure(const std::expected<Finished, Error>& finished,
   } else {
     made.error = finished.error();
   }
-  if (ending_ == Ending::timed_out) {
+  if (ending() == Ending::timed_out) {
     made.cause = Cause::timed_out;
     if (options.timeout.count() > 0) made.elapsed = options.timeout;
   }
-  if (ending_ == Ending::cancelled) made.cause = Cause::cancelled;
-  if (ending_ == Ending::out_of_memory) {
+  if (ending() == Ending::cancelled) made.cause = Cause::cancelled;
+  if (ending() == Ending::out_of_memory) {
     made.cause = Cause::out_of_memory;
     made.message = kMemoryExceeded;
   }

@@ -15,14 +15,11 @@
 #include <string>
 #include <vector>
 
-#include "child/tree_stopper.h"
 #include "os/shared_region.h"
-#include "tine/child.h"
 #include "tine/error.h"
 #include "tine/map.h"
-#include "work/child_errors.h"
 #include "work/map_table.h"
-#include "work/memory_limit.h"
+#include "work/worker_process.h"
 
 namespace tine::work {
 
@@ -31,8 +28,7 @@ namespace tine::work {
 
 class WorkerSeat {
  public:
-  /// Why we end it.
-  enum class Ending : unsigned char { none, timed_out, cancelled, out_of_memory };
+  using Ending = WorkerProcess::Ending;
 
   /// `arena`: memory for records.
   WorkerSeat(std::size_t place, WorkerSlot& slot, os::SharedPart arena) noexcept
@@ -44,7 +40,7 @@ class WorkerSeat {
   /// Errors: those of launch(), and of memory for records and stderr.
   std::expected<void, Error> start(const MapOptions& options, const std::function<int()>& main);
 
-  [[nodiscard]] bool is_alive() const noexcept { return static_cast<bool>(child_); }
+  [[nodiscard]] bool is_alive() const noexcept { return process_.is_alive(); }
   [[nodiscard]] std::size_t place() const noexcept { return place_; }
   [[nodiscard]] WorkerSlot& slot() const noexcept { return slot_; }
   [[nodiscard]] os::SharedPart arena() const noexcept { return arena_; }
@@ -52,21 +48,25 @@ class WorkerSeat {
   [[nodiscard]] std::size_t arena_used() const noexcept { return arena_used_; }
   /// Where the records of the last worker end; nothing when it says what cannot be.
   [[nodiscard]] std::optional<std::size_t> records_end() const noexcept;
-  [[nodiscard]] int fd() const noexcept { return child_.fd(); }
-  [[nodiscard]] pid_t pid() const noexcept { return child_.pid(); }
+  [[nodiscard]] int fd() const noexcept { return process_.fd(); }
+  [[nodiscard]] pid_t pid() const noexcept { return process_.pid(); }
   [[nodiscard]] std::chrono::steady_clock::time_point started() const noexcept { return started_; }
   /// Of the worker that is here, or was last.
   [[nodiscard]] pid_t last_pid() const noexcept { return last_pid_; }
   /// How many items it has finished, as it says.
   [[nodiscard]] std::uint64_t items_done() const noexcept;
   /// The last of what it wrote to stderr; empty for the parent's own seat.
-  [[nodiscard]] std::string errors_between(std::uint64_t from, std::uint64_t until) const;
-  [[nodiscard]] std::string errors_since(std::uint64_t from) const;
+  [[nodiscard]] std::string errors_between(std::uint64_t from, std::uint64_t until) const {
+    return process_.errors_between(from, until);
+  }
+  [[nodiscard]] std::string errors_since(std::uint64_t from) const {
+    return process_.errors_since(from);
+  }
   /// Passes on to our stderr what is new.
-  void pass_on_errors() noexcept;
+  void pass_on_errors() noexcept { process_.pass_on_errors(); }
   /// Whether it is above its limit of memory and has not been ended yet.
   [[nodiscard]] bool is_too_large() {
-    return is_alive() && ending_ == Ending::none && memory_.exceeded();
+    return is_alive() && ending() == Ending::none && process_.exceeds_memory();
   }
 
   /// The item that it is running, as far as it says so.
@@ -76,12 +76,12 @@ class WorkerSeat {
 
   /// The first step. For a timeout it is asked first where it is: up to 100 ms.
   void end(Ending why, std::optional<std::uint32_t> item);
-  void kill();
-  [[nodiscard]] Ending ending() const noexcept { return ending_; }
+  void kill() { process_.kill(); }
+  [[nodiscard]] Ending ending() const noexcept { return process_.ending(); }
   [[nodiscard]] std::optional<std::uint32_t> item_at_ending() const noexcept { return ended_item_; }
 
   /// It has ended, or nothing can end it: what became of it. The seat is free afterwards.
-  std::expected<Finished, Error> leave();
+  std::expected<Finished, Error> leave() { return process_.leave(); }
   /// After leave(): what its end, `finished`, means for the item that it was running.
   [[nodiscard]] Failure failure(const std::expected<Finished, Error>& finished,
                                 const MapOptions& options) const;
@@ -93,16 +93,10 @@ class WorkerSeat {
   WorkerSlot& slot_;
   os::SharedPart arena_;
   std::size_t arena_used_ = kArenaStart;
-  Child child_{};
-  std::optional<ChildErrors> errors_{};
-  MemoryWatch memory_{};
+  WorkerProcess process_{};
   pid_t last_pid_ = 0;
   std::chrono::steady_clock::time_point started_{};
-  std::optional<child::TreeStopper> tree_{};
-  Ending ending_ = Ending::none;
   std::optional<std::uint32_t> ended_item_{};
-  std::string where_{};
-  std::string no_answer_{};
 };
 
 }  // namespace tine::work

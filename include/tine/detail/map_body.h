@@ -33,8 +33,8 @@
 
 namespace tine::detail {
 
-/// Nanoseconds on the clock that all processes share: steady_clock's. Asked of libc itself, for in a
-/// child that has just been forked each library that is entered costs page faults.
+/// Nanoseconds on the clock that all processes share: steady_clock's. Asked of libc itself, for in
+/// a child that has just been forked each library that is entered costs page faults.
 inline std::int64_t now_ns() noexcept {
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);

@@ -8,6 +8,7 @@
 
 #include "tine/codec.h"
 #include "tine/detail/codec_payload.h"
+#include "tine/pool.h"
 
 using tine::decode;
 using tine::encode;
@@ -151,3 +152,19 @@ auto pointer_in_raw() { return tine::detail::read_payload<Slice>({}); }
 
 // expect: only what is nothing but its bytes can be viewed in place
 auto view_of_no_bytes() { return tine::detail::view_payload<std::string>({}); }
+
+// expect: tine::Pool: the function captures something
+// expect: use tine::call or tine::map
+auto captures(tine::Pool& pool, int n) {
+  return pool.submit([n] { return n; });
+}
+
+// expect: tine::Pool: the function captures something
+auto may_capture(tine::Pool& pool) {
+  return pool.submit([&] { return 1; });
+}
+
+// expect: a pointer (T, at the end of Way) cannot travel
+auto pointer_argument(tine::Pool& pool, int* n) {
+  return pool.submit([](int*) {}, n);
+}

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// What a pool does with a task, as the engine sees it: bytes in, a function, bytes out. Not part
+/// of the interface; it may change in any release.
+
+#include <chrono>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <expected>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "tine/codec.h"
+#include "tine/detail/codec_payload.h"
+#include "tine/detail/map_body.h"
+#include "tine/error.h"
+
+namespace tine::detail {
+
+/// In a worker: where a task puts its value, and says that it is there.
+class TaskOutput {
+ public:
+  TaskOutput(const TaskOutput&) = delete;
+  TaskOutput& operator=(const TaskOutput&) = delete;
+  /// Memory for the value, which is written there. Once. Throws bad_alloc.
+  [[nodiscard]] std::byte* place(std::size_t size) {
+    size_ = size;
+    if (size <= tiny_.size()) return tiny_.data();
+    return size <= near_.size() ? near_.data() : far(size);
+  }
+  /// The value is whole: whoever waits for it has it, whatever becomes of this process.
+  virtual void publish() noexcept = 0;
+
+ protected:
+  TaskOutput(std::span<std::byte> tiny, std::span<std::byte> near) noexcept
+      : tiny_(tiny), near_(near) {}
+  ~TaskOutput() = default;
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  [[nodiscard]] virtual std::byte* far(std::size_t size) = 0;
+
+ private:
+  std::span<std::byte> tiny_;
+  std::span<std::byte> near_;
+  std::size_t size_ = 0;
+};
+
+/// Runs one kind of task on its arguments. What it throws is for the engine to catch.
+using TaskThunk = void (*)(std::span<const std::byte> arguments, TaskOutput& output);
+
+/// Thrown in a worker: the arguments are not what they should be.
+struct BadArguments {
+  Error error;
+};
+
+// ---- Functions that a pool takes ----
+
+/// A pointer to a function: travels as it is, for the workers are copies of this program.
+template <class F>
+concept FunctionPointer = std::is_pointer_v<F> && std::is_function_v<std::remove_pointer_t<F>>;
+/// Made anew in the worker: nothing is in it.
+template <class F>
+concept Stateless = std::is_empty_v<F> && std::is_trivially_default_constructible_v<F>;
+
+/// Whether F can be run elsewhere, with a sentence if not.
+template <class F>
+consteval bool require_captureless() {
+  static_assert(FunctionPointer<F> || Stateless<F>,
+                "tine::Pool: the function captures something (or could: [&] and [=] count), and a "
+                "worker that runs already does not have it. Pass it as an argument, or use "
+                "tine::call or tine::map, whose workers are forked with all that is captured");
+  return FunctionPointer<F> || Stateless<F>;
+}
+
+/// What an argument travels as: text that is pointed to becomes a string.
+template <class T>
+struct TravellingArgument {
+  using Type = std::decay_t<T>;
+};
+template <class T>
+  requires std::same_as<std::decay_t<T>, const char*> || std::same_as<std::decay_t<T>, char*>
+struct TravellingArgument<T> {
+  using Type = std::string;
+};
+template <class T>
+using Travelling = typename TravellingArgument<T>::Type;
+
+// ---- Arguments as bytes ----
+
+/// How many bytes they take, and where they go: values as they are, all else behind its length.
+template <class T>
+class ArgumentBytes {
+ public:
+  explicit ArgumentBytes(const T& value) : value_(value) {
+    if constexpr (kIsEncoded) {
+      if (auto bytes = encode(value)) {
+        encoded_ = std::move(*bytes);
+      } else {
+        error_ = std::move(bytes.error());
+      }
+    }
+  }
+  [[nodiscard]] std::size_t size() const noexcept {
+    return kIsPlain ? sizeof(T) : sizeof(std::uint64_t) + content().size();
+  }
+  void write(std::byte*& to) const noexcept {
+    const auto bytes = content();
+    if constexpr (!kIsPlain) {
+      const std::uint64_t length = bytes.size();
+      std::memcpy(to, &length, sizeof length);
+      to += sizeof length;
+    }
+    if (!bytes.empty()) std::memcpy(to, bytes.data(), bytes.size());
+    to += bytes.size();
+  }
+  [[nodiscard]] const Error* error() const noexcept {
+    if constexpr (kIsEncoded) return error_ ? &*error_ : nullptr;
+    return nullptr;
+  }
+
+ private:
+  static constexpr bool kIsPlain = travels_raw<T>;
+  static constexpr bool kIsEncoded = payload_kind<T>() == PayloadKind::message;
+  struct Nothing {};
+
+  [[nodiscard]] std::span<const std::byte> content() const noexcept {
+    if constexpr (kIsPlain) {
+      return std::as_bytes(std::span(&value_, 1));
+    } else if constexpr (kIsEncoded) {
+      return encoded_;
+    } else {
+      return std::as_bytes(std::span(value_.data(), value_.size()));
+    }
+  }
+
+  const T& value_;
+  [[no_unique_address]] std::conditional_t<kIsEncoded, std::vector<std::byte>, Nothing> encoded_{};
+  [[no_unique_address]] std::conditional_t<kIsEncoded, std::optional<Error>, Nothing> error_{};
+};
+
+/// The first `size` of `bytes`, which are taken away.
+std::span<const std::byte> take_bytes(std::span<const std::byte>& bytes, std::uint64_t size);
+
+/// The argument at the front of `bytes`, which is taken away. Throws BadArguments.
+template <class T>
+T read_argument(std::span<const std::byte>& bytes) {
+  std::uint64_t size = sizeof(T);
+  if constexpr (!travels_raw<T>) {
+    std::memcpy(&size, take_bytes(bytes, sizeof size).data(), sizeof size);
+  }
+  const auto content = take_bytes(bytes, size);
+  auto value = [&] {
+    if constexpr (travels_raw<T>) {
+      return value_from_bytes<T>(content);
+    } else {
+      return read_record<T>(content);
+    }
+  }();
+  if (!value) throw BadArguments{std::move(value.error())};
+  return std::move(*value);
+}
+
+// ---- Values as bytes ----
+
+template <class R>
+void write_value(const R& value, TaskOutput& output) {
+  if constexpr (travels_raw<R>) {
+    std::memcpy(output.place(sizeof value), &value, sizeof value);
+  } else if constexpr (payload_kind<R>() == PayloadKind::range) {
+    const auto bytes = std::as_bytes(std::span(value.data(), value.size()));
+    std::byte* const to = output.place(bytes.size());
+    if (!bytes.empty()) std::memcpy(to, bytes.data(), bytes.size());
+  } else {
+    const auto bytes = encode(value);
+    if (!bytes) refuse(bytes.error());
+    std::memcpy(output.place(bytes->size()), bytes->data(), bytes->size());
+  }
+}
+
+template <class R>
+std::expected<R, Error> read_value(std::span<const std::byte> bytes) {
+  if constexpr (!travels_raw<R>) {
+    return read_record<R>(bytes);
+  } else {
+    if (bytes.size() != sizeof(R)) return bad_payload(type_name<R>(), "its size is wrong");
+    return value_from_bytes<R>(bytes);
+  }
+}
+
+/// What a task is in a worker. The value is out before it and the arguments are destroyed: what
+/// their destructors do is no affair of whoever waits for it.
+template <class F, class R, class... Ts>
+void run_task(std::span<const std::byte> bytes, TaskOutput& output) {
+  F fn = [&]() -> F {
+    if constexpr (FunctionPointer<F>) {
+      F pointer;
+      std::memcpy(&pointer, take_bytes(bytes, sizeof pointer).data(), sizeof pointer);
+      return pointer;
+    } else {
+      return F{};
+    }
+  }();
+  std::tuple<Ts...> arguments{read_argument<Ts>(bytes)...};
+  if constexpr (std::is_void_v<R>) {
+    std::apply(fn, std::move(arguments));
+    output.publish();
+  } else {
+    const R value = std::apply(fn, std::move(arguments));
+    write_value<R>(value, output);
+    output.publish();
+  }
+}
+
+// ---- The engine ----
+
+class PoolCore;
+
+struct TaskRequest {
+  TaskThunk thunk;
+  std::size_t size;  ///< of its arguments
+  std::chrono::nanoseconds timeout;
+  int retries;
+  int priority;  ///< 0 is the highest of three
+};
+
+/// A task that has been submitted, or is about to be. Owner: of its place in the pool's memory.
+/// Threads: one, except that cancel() is safe beside a wait. Inert in a forked child.
+class TaskHandle {
+ public:
+  TaskHandle() noexcept = default;
+  TaskHandle(std::shared_ptr<PoolCore> core, std::uint32_t slot) noexcept
+      : core_(std::move(core)), slot_(slot) {}
+  TaskHandle(TaskHandle&& other) noexcept = default;
+  TaskHandle& operator=(TaskHandle&& other) noexcept {
+    std::swap(core_, other.core_);
+    std::swap(slot_, other.slot_);
+    return *this;
+  }
+  ~TaskHandle() {
+    if (core_) release();
+  }
+  [[nodiscard]] explicit operator bool() const noexcept { return core_ != nullptr; }
+
+  /// Where the arguments are to be written before submit().
+  [[nodiscard]] std::byte* arguments() const noexcept;
+  /// They are there: workers may take it.
+  void submit() noexcept;
+
+  [[nodiscard]] bool wait_for(std::chrono::nanoseconds limit);
+  bool cancel();
+  [[nodiscard]] int fd();
+  /// The bytes of its value, which stay until this handle goes. Blocks: until there is an outcome.
+  Result<std::span<const std::byte>> finish(const std::string& name);
+
+ private:
+  void release() noexcept;
+
+  std::shared_ptr<PoolCore> core_{};
+  std::uint32_t slot_ = 0;
+};
+
+Failure undecodable_value(const std::string& name, Error error);
+
+}  // namespace tine::detail

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// Workers that stay: many small tasks, each without the cost of a fork.
+///
+///     tine::Pool pool{{.workers = 8, .recycle = {.after_tasks = 1000}}};
+///     tine::PoolFuture<double> score = pool.submit(score_document, document, model_id);
+///     if (auto value = score.get()) use(*value); else log(value.error().to_string());
+///
+/// A task is a function without captures and its arguments. The workers are copies of this process
+/// as it was when the pool was made, so what a task needs of later memory has to be an argument.
+/// Arguments and values travel as codec.h says, plain ones as their bytes, of any size. Globals
+/// that `initializer` sets are each worker's own state.
+///
+/// A task that throws, crashes, exits, hangs beyond its timeout or runs out of memory costs that
+/// task; a worker that dies is replaced, and nothing breaks the pool. A worker that dies while it
+/// has no task costs nothing. When this process dies or becomes another program, so do the workers
+/// and what they have started.
+///
+/// The constructor forks one keeper, without threads, which makes, watches and replaces the
+/// workers: threads that this process starts later do not matter. It holds the descriptors that
+/// were open then. Should the keeper be killed, tasks in flight are `lost`, and the next submit
+/// makes a new one if there is only one thread by then.
+/// Threads: submit, cancel and all else may be used from any; they share one short lock. After a
+/// fork: a pool is inert in the child, where submits fail and the destructor does nothing.
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <optional>
+#include <ranges>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "tine/detail/pool_task.h"
+#include "tine/error.h"
+#include "tine/launch.h"
+#include "tine/map_results.h"
+#include "tine/pool_future.h"
+
+namespace tine {
+
+/// When a worker is replaced by a fresh one, between two tasks.
+struct PoolRecycle {
+  std::size_t after_tasks = 0;            ///< 0: never
+  std::uint64_t above_rss = 0;            ///< bytes of memory of its own; 0: never
+  std::chrono::nanoseconds after_age{0};  ///< 0: never
+};
+
+struct PoolOptions {
+  std::chrono::nanoseconds timeout{0};    ///< of one attempt at a task; then TERM, grace, KILL
+  std::chrono::milliseconds grace{2000};  ///< between TERM and KILL
+  std::uint64_t memory = 0;  ///< bytes that a worker may add to what it inherits; 0: no limit
+  int workers = 0;           ///< at most; 0: as many as there are usable CPUs
+  int retries = 0;           ///< further attempts at a task that failed
+  int crash_retries = -1;    ///< of these at most so many after a crash; -1: all of them
+  PoolRecycle recycle{};
+  std::chrono::nanoseconds idle_timeout{0};  ///< an idle worker ends after so long; 0: never
+  /// Tasks that wait for a worker, at most: then submit() blocks. 0: about a million.
+  std::size_t max_queued = 0;
+  /// How long the destructor and shutdown() let submitted tasks go on.
+  std::chrono::milliseconds shutdown_grace{5000};
+  /// Runs in each worker before its first task. One that fails breaks the pool: all tasks fail.
+  void (*initializer)() = nullptr;
+  std::string name{};  ///< for ps and in messages, at most 15 characters for ps
+  ThreadPolicy threads = ThreadPolicy::refuse;  ///< when the pool is made
+  bool core_dump = false;                       ///< whether a crash may leave a core file
+};
+
+enum class Priority : unsigned char { high, normal, low };
+
+struct TaskOptions {
+  std::chrono::nanoseconds timeout{0};  ///< 0: the pool's
+  int retries = -1;                     ///< -1: the pool's
+  Priority priority = Priority::normal;
+  std::string name{};  ///< in messages
+};
+
+/// What becomes of tasks that wait when a pool is shut down.
+enum class Drain : unsigned char { no, yes };
+
+struct PoolStats {
+  std::size_t queued = 0;   ///< waiting for a worker
+  std::size_t running = 0;  ///< taken by one
+  std::size_t done = 0;     ///< with an outcome, failed and cancelled ones among them
+  std::size_t failed = 0;
+  int workers = 0;         ///< alive
+  std::size_t deaths = 0;  ///< of workers that did not end in order
+};
+
+namespace detail {
+
+enum class WhenFull : unsigned char { wait, refuse };
+
+/// The pool's answer to arguments that cannot travel.
+std::unique_ptr<Failure> unencodable_arguments(const std::string& name, const Error& error);
+
+/// All of them, in their order.
+template <class R>
+MapResults<R> collect(std::vector<PoolFuture<R>>& futures) {
+  using Stored = std::conditional_t<std::is_void_v<R>, char, R>;
+  const auto values = std::make_shared<Column<Stored>>(std::is_void_v<R> ? 0 : futures.size());
+  MapFailures failures;
+  for (std::size_t i = 0; i < futures.size(); ++i) {
+    auto result = futures[i].get();
+    if (!result) {
+      failures.add(i, i + 1, std::make_shared<const Failure>(std::move(result.error())));
+    } else if constexpr (!std::is_void_v<R>) {
+      values->put(i, std::move(*result));
+    }
+  }
+  return MapResults<R>(futures.size(), values, values->data(), std::move(failures), {});
+}
+
+template <class F>
+concept TaskFunction = !std::is_same_v<std::remove_cvref_t<F>, TaskOptions>;
+
+}  // namespace detail
+
+class Pool {
+ public:
+  /// A pool that cannot be made answers every submit with `not_started`.
+  explicit Pool(PoolOptions options = {});
+  /// Errors: threads_running, too_many_processes, out_of_memory, too_many_files, guardian.
+  [[nodiscard]] static std::expected<Pool, Error> start(PoolOptions options = {});
+  Pool(Pool&&) noexcept;
+  Pool& operator=(Pool&&) noexcept;
+  /// Lets submitted tasks finish for at most `shutdown_grace`, then kills.
+  ~Pool();
+
+  /// `fn(args...)` in a worker. An expected<T, E> that fn returns is a value like any other.
+  ///
+  /// Failures: threw, exited, signaled, timed_out, out_of_memory, cancelled, undecodable, lost; and
+  ///           not_started: the pool could not be made, or has been shut down.
+  /// Blocks: while max_queued tasks wait.   Threads: safe.   Example: examples/guide_pool.cc
+  template <class F, class... Args>
+    requires detail::TaskFunction<F>
+  [[nodiscard]] auto submit(const TaskOptions& options, F&& fn, Args&&... args) {
+    return *submit_how(detail::WhenFull::wait, options, std::forward<F>(fn),
+                       std::forward<Args>(args)...);
+  }
+  template <class F, class... Args>
+    requires detail::TaskFunction<F>
+  [[nodiscard]] auto submit(F&& fn, Args&&... args) {
+    return *submit_how(detail::WhenFull::wait, kDefaults, std::forward<F>(fn),
+                       std::forward<Args>(args)...);
+  }
+  /// The same, but nothing where submit() would block.
+  template <class F, class... Args>
+    requires detail::TaskFunction<F>
+  [[nodiscard]] auto try_submit(const TaskOptions& options, F&& fn, Args&&... args) {
+    return submit_how(detail::WhenFull::refuse, options, std::forward<F>(fn),
+                      std::forward<Args>(args)...);
+  }
+  template <class F, class... Args>
+    requires detail::TaskFunction<F>
+  [[nodiscard]] auto try_submit(F&& fn, Args&&... args) {
+    return submit_how(detail::WhenFull::refuse, kDefaults, std::forward<F>(fn),
+                      std::forward<Args>(args)...);
+  }
+
+  /// `fn(item)` for each of `inputs`, each a task of its own: one result per input, in their order.
+  /// Blocks: until all have an outcome.
+  template <std::ranges::input_range Range, class F>
+  [[nodiscard]] auto map(Range&& inputs, F&& fn, const TaskOptions& options = {}) {
+    using Item = detail::Travelling<std::ranges::range_reference_t<Range>>;
+    using R = std::decay_t<std::invoke_result_t<std::decay_t<F>&, Item>>;
+    std::vector<PoolFuture<R>> futures;
+    for (auto&& item : inputs) {
+      futures.push_back(submit(options, fn, std::forward<decltype(item)>(item)));
+    }
+    return detail::collect(futures);
+  }
+
+  /// At most so many workers from now on. Those that are too many end after their task.
+  /// Errors: invalid_argument: less than 1, or more than 512; not_owner.
+  std::expected<void, Error> resize(int workers);
+
+  /// No task is taken any more; those that were run to their end (Drain::no: those that run are
+  /// killed, the others never run), for at most `shutdown_grace`, after which the rest is killed.
+  /// Blocks: until all workers have ended. A second call does nothing.
+  void shutdown(Drain drain = Drain::yes);
+
+  [[nodiscard]] PoolStats stats() const;
+  /// Of the workers that are alive.
+  [[nodiscard]] std::vector<pid_t> worker_pids() const;
+
+ private:
+  static const TaskOptions kDefaults;
+
+  /// A new keeper, when the last one has been killed.
+  std::shared_ptr<detail::PoolCore> core();
+  [[nodiscard]] detail::TaskRequest request(const TaskOptions& options) const noexcept;
+  /// A place for a task; nothing where it would have to wait for one.
+  std::expected<std::optional<detail::TaskHandle>, std::unique_ptr<Failure>> begin(
+      const detail::TaskRequest& request, detail::WhenFull when_full);
+
+  template <class F, class... Args>
+  auto submit_how(detail::WhenFull when_full, const TaskOptions& options, F&& fn, Args&&... args) {
+    using Function = std::decay_t<F>;
+    static_assert(
+        std::is_invocable_v<Function&, detail::Travelling<Args>...>,
+        "tine::Pool: the function cannot be called with these arguments, which it gets as "
+        "copies of their own (text as std::string)");
+    using R = std::decay_t<std::invoke_result_t<Function&, detail::Travelling<Args>...>>;
+    constexpr bool kFine = detail::require_captureless<Function>() &&
+                           (detail::require_travels<detail::Travelling<Args>>() && ...) &&
+                           require_value<R>();
+    if constexpr (kFine) {
+      return submit_bytes<R, Function, detail::Travelling<Args>...>(
+          when_full, options, fn, static_cast<const detail::Travelling<Args>&>(args)...);
+    } else {
+      return std::optional(PoolFuture<R>(Failure{}));
+    }
+  }
+
+  template <class R>
+  static consteval bool require_value() {
+    if constexpr (std::is_void_v<R>) {
+      return true;
+    } else {
+      return detail::require_travels<R>();
+    }
+  }
+
+  template <class R, class F, class... Ts>
+  std::optional<PoolFuture<R>> submit_bytes(detail::WhenFull when_full, const TaskOptions& options,
+                                            const F& fn, const Ts&... args) {
+    constexpr bool kIsPointer = detail::FunctionPointer<F>;
+    return std::apply(
+        [&](const auto&... pieces) -> std::optional<PoolFuture<R>> {
+          for (const Error* error : {static_cast<const Error*>(nullptr), pieces.error()...}) {
+            if (error == nullptr) continue;
+            return PoolFuture<R>(std::move(*detail::unencodable_arguments(options.name, *error)));
+          }
+          detail::TaskRequest wanted = request(options);
+          wanted.thunk = &detail::run_task<F, R, Ts...>;
+          wanted.size = (pieces.size() + ... + (kIsPointer ? sizeof(F) : 0));
+          auto task = begin(wanted, when_full);
+          if (!task) return PoolFuture<R>(std::move(*task.error()));
+          if (!*task) return std::nullopt;
+          [[maybe_unused]] std::byte* to = (*task)->arguments();
+          if constexpr (kIsPointer) {
+            std::memcpy(to, &fn, sizeof fn);
+            to += sizeof fn;
+          }
+          (pieces.write(to), ...);
+          (*task)->submit();
+          return PoolFuture<R>(std::move(**task), options.name);
+        },
+        std::tuple<detail::ArgumentBytes<Ts>...>(detail::ArgumentBytes<Ts>(args)...));
+  }
+
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace tine

@@ -1,0 +1,534 @@
+// SPDX-License-Identifier: MIT
+#include "work/pool_core.h"
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <utility>
+
+#include "os/io.h"
+#include "os/life_word.h"
+#include "os/own_fds.h"
+#include "os/own_pid.h"
+#include "os/relax.h"
+#include "os/system_error.h"
+#include "tine/codec.h"
+#include "tine/launch.h"
+#include "tine/process.h"
+#include "work/crash_report.h"
+#include "work/failure_note.h"
+#include "work/pool_keeper.h"
+#include "work/worker_count.h"
+
+namespace tine::detail {
+
+using namespace std::chrono_literals;
+using work::BytesAt;
+using work::Closing;
+using work::PoolMemory;
+using work::PoolSeat;
+using work::ResultKind;
+using work::TaskSlot;
+using work::TaskState;
+using work::TaskWord;
+using Clock = std::chrono::steady_clock;
+
+namespace {
+
+/// Slots get their memory so many at a time.
+constexpr std::uint32_t kSlotsAtOnce = 4096;
+/// Dropped tasks that are looked at when a slot is needed.
+constexpr std::size_t kLooks = 64;
+constexpr auto kSpin = 20us;
+constexpr auto kAfterKill = 2s;
+
+std::uint16_t narrow(int count) noexcept {
+  return static_cast<std::uint16_t>(
+      std::clamp<int>(count, 0, std::numeric_limits<std::uint16_t>::max()));
+}
+
+Error refused(ErrorKind kind, std::string hint) {
+  return {kind, 0, Stage::prepare, "a pool", std::move(hint)};
+}
+
+}  // namespace
+
+PoolCore::PoolCore(const PoolOptions& options, std::unique_ptr<PoolMemory> memory)
+    : options_(options),
+      owner_(os::own_pid()),
+      memory_(std::move(memory)),
+      table_(memory_->table()) {
+  memory_->set_share(0, work::kMostSeats + 1);
+}
+
+PoolCore::~PoolCore() = default;
+
+bool PoolCore::is_owner() const noexcept { return owner_ == os::own_pid(); }
+bool PoolCore::has_lost_keeper() const noexcept { return os::has_died(table_.life); }
+
+std::expected<std::shared_ptr<PoolCore>, Error> PoolCore::start(const PoolOptions& options) {
+  const std::size_t workers = work::worker_count(options.workers);
+  if (workers > work::kMostSeats) {
+    return std::unexpected(refused(ErrorKind::invalid_argument, "a pool has at most 512 workers"));
+  }
+  auto memory = PoolMemory::create(work::kMostSeats);
+  if (!memory) return std::unexpected(memory.error());
+  std::shared_ptr<PoolCore> core(new PoolCore(options, std::move(*memory)));
+  core->table_.target.store(static_cast<std::uint32_t>(workers));
+  core->table_.cpus = std::max(1u, usable_cpus());
+  core->most_workers_.store(workers);
+  if (auto started = core->start_keeper(); !started) return std::unexpected(started.error());
+  return core;
+}
+
+std::expected<void, Error> PoolCore::start_keeper() {
+  calls_ = os::above_stdio(Fd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)});
+  if (!calls_) return os::failed(Stage::prepare, errno, "the calls to a keeper");
+  auto life = os::make_pipe();
+  if (!life) return std::unexpected(life.error());
+  int pair[2] = {-1, -1};
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+    return os::failed(Stage::prepare, errno, "the requests to a keeper");
+  }
+  requests_ = os::above_stdio(Fd{pair[0]});
+  Fd keepers_requests = os::above_stdio(Fd{pair[1]});
+  life_ = std::move(life->write);
+  work::prepare_crash_reports();
+  const LaunchOptions how{.grace = 0ms, .name = "tine-keeper", .threads = options_.threads};
+  auto keeper = launch_body(how, [&] {
+    life_.reset();
+    requests_.reset();
+    work::PoolKeeper self(*memory_, options_,
+                          {calls_.get(), life->read.get(), keepers_requests.get()});
+    return self.run();
+  });
+  if (!keeper) return std::unexpected(keeper.error());
+  keeper_ = std::move(*keeper);
+  // From now on: the keeper has its copies.
+  for (const Fd* fd : {&calls_, &life_, &requests_}) os::note_own(fd->get());
+  return {};
+}
+
+// ---- Beginning tasks ----
+
+std::span<PoolSeat> PoolCore::used_seats() const noexcept {
+  return memory_->seats().first(most_workers_.load(std::memory_order_relaxed));
+}
+
+std::size_t PoolCore::queued() const noexcept {
+  std::uint64_t begun = cancelled_queued_.load();
+  for (const PoolSeat& seat : used_seats()) begun += seat.begun.load();
+  const std::uint64_t put = submitted_ + table_.returned.load();
+  return put > begun ? static_cast<std::size_t>(put - begun) : 0;
+}
+
+bool PoolCore::is_full(std::uint32_t queue) noexcept {
+  if (options_.max_queued > 0) return queued() >= options_.max_queued;
+  const work::TaskQueue& where = table_.queues[queue];
+  const std::uint64_t tail = where.tail.load(std::memory_order_relaxed);
+  const std::uint64_t most = memory_->capacity() - work::kMostSeats * 64;
+  // Workers write it all the time: an old look at it will do, as long as there is room.
+  std::uint64_t& head = heads_[queue];
+  if (tail - head < most) return false;
+  head = std::min(tail, where.head.load(std::memory_order_relaxed));
+  return tail - head >= most;
+}
+
+std::unique_ptr<Failure> PoolCore::not_started(Error error) const {
+  auto failure = std::make_unique<Failure>();
+  failure->cause = Cause::not_started;
+  failure->subject = options_.name.empty() ? "a task" : options_.name;
+  failure->error = std::move(error);
+  return failure;
+}
+
+/// Why no task is taken, if so.
+std::unique_ptr<Failure> PoolCore::refusal() const {
+  if (closed_) {
+    return not_started(refused(ErrorKind::cancelled, "it has been shut down"));
+  }
+  if (has_lost_keeper()) {
+    return not_started(refused(ErrorKind::no_such_process, "its keeper was killed"));
+  }
+  return nullptr;
+}
+
+/// With the lock, which is given up meanwhile. False: refused.
+bool PoolCore::wait_for_room(std::uint32_t queue, WhenFull when_full) {
+  while (is_full(queue) && !closed_ && !has_lost_keeper()) {
+    if (when_full == WhenFull::refuse) return false;
+    const std::uint32_t room = table_.room.load();
+    table_.room_wanted.store(1);
+    if (!is_full(queue)) break;
+    mutex_.unlock();
+    wake_worker();
+    os::wait_while_alive(table_.room, room, table_.life, os::deadline_after(1h));
+    mutex_.lock();
+  }
+  return true;
+}
+
+PoolCore::Begun PoolCore::begin(const TaskRequest& request, WhenFull when_full) {
+  if (!is_owner()) {
+    return std::unexpected(not_started(refused(ErrorKind::not_owner, "it is another process's")));
+  }
+  const auto queue = static_cast<std::uint32_t>(work::kHigh + std::clamp(request.priority, 0, 2));
+  std::unique_lock lock(mutex_);
+  if (!wait_for_room(queue, when_full)) return std::nullopt;
+  if (auto refused = refusal()) return std::unexpected(std::move(refused));
+  const auto slot = take_slot();
+  if (!slot) return std::unexpected(std::move(const_cast<std::unique_ptr<Failure>&>(slot.error())));
+  TaskSlot& task = memory_->slots()[*slot];
+  const auto at = memory_->take_bytes(*slot, request.size, TaskSlot::kNearArguments);
+  if (!at) {
+    free_.push_back(*slot);
+    return std::unexpected(
+        not_started(os::failed(Stage::prepare, ENOMEM, "the arguments of a task").error()));
+  }
+  task.word.store(TaskWord{.state = TaskState::writing}.pack(), std::memory_order_relaxed);
+  task.kind = ResultKind::value;
+  task.queue = static_cast<std::uint8_t>(queue);
+  task.thunk = request.thunk;
+  task.arguments = *at;
+  task.result = {};
+  task.timeout = request.timeout.count();
+  task.retries = narrow(request.retries);
+  task.crash_retries = options_.crash_retries < 0 ? 0xffff : narrow(options_.crash_retries);
+  task.attempts = 0;
+  task.crashes = 0;
+  ++submitted_;
+  return *slot;
+}
+
+std::expected<std::uint32_t, std::unique_ptr<Failure>> PoolCore::take_slot() {
+  if (free_.empty()) {
+    if (const auto slot = collect_dropped(kLooks)) return *slot;
+    const std::uint32_t used = table_.slots_used.load(std::memory_order_relaxed);
+    if (used == memory_->slots().size()) {
+      if (const auto slot = collect_dropped(dropped_.size())) return *slot;
+      return std::unexpected(not_started(
+          refused(ErrorKind::no_space, std::to_string(used) + " results have not been fetched")));
+    }
+    if (used == slots_ready_) {
+      const auto more = std::min<std::size_t>(kSlotsAtOnce, memory_->slots().size() - used);
+      const int lack =
+          memory_->slot_bytes().populate(used * sizeof(TaskSlot), more * sizeof(TaskSlot));
+      if (lack != 0) {
+        return std::unexpected(not_started(os::failed(Stage::prepare, lack, "a task").error()));
+      }
+      slots_ready_ = used + static_cast<std::uint32_t>(more);
+    }
+    table_.slots_used.store(used + 1, std::memory_order_release);
+    return used;
+  }
+  const std::uint32_t slot = free_.back();
+  free_.pop_back();
+  return slot;
+}
+
+/// Some of the dropped tasks may be at their end; the oldest are looked at first.
+std::optional<std::uint32_t> PoolCore::collect_dropped(std::size_t most) noexcept {
+  for (std::size_t i = std::min(most, dropped_.size()); i > 0; --i) {
+    const std::uint32_t slot = dropped_.front();
+    dropped_.pop_front();
+    if (memory_->slots()[slot].load().idle()) {
+      free_slot(slot);
+    } else {
+      dropped_.push_back(slot);
+    }
+  }
+  if (free_.empty()) return std::nullopt;
+  const std::uint32_t slot = free_.back();
+  free_.pop_back();
+  return slot;
+}
+
+void PoolCore::free_slot(std::uint32_t slot) noexcept {
+  TaskSlot& task = memory_->slots()[slot];
+  if (task.arguments.area != 0) memory_->free_bytes(slot, task.arguments);
+  if (task.result.area != 0) memory_->free_bytes(slot, task.result);
+  task.word.store(0, std::memory_order_release);
+  free_.push_back(slot);
+}
+
+std::byte* PoolCore::arguments(std::uint32_t slot) const noexcept {
+  TaskSlot& task = memory_->slots()[slot];
+  return memory_->arguments(task).data();
+}
+
+void PoolCore::submit(std::uint32_t slot) noexcept {
+  TaskSlot& task = memory_->slots()[slot];
+  task.word.store(TaskWord{.state = TaskState::queued}.pack(), std::memory_order_release);
+  {
+    std::unique_lock lock(mutex_);
+    while (!memory_->put(task.queue, slot)) wait_for_room(task.queue, WhenFull::wait);
+  }
+  if (table_.broken.load() != 0) {
+    task.kind = ResultKind::broken;
+    task.conclude(TaskState::queued, TaskState::failed, 0);
+  }
+  wake_worker();
+}
+
+void PoolCore::wake_worker() noexcept {
+  const auto waking = memory_->wake_worker();
+  rang_.store(waking != PoolMemory::Waking::nothing, std::memory_order_relaxed);
+  if (waking != PoolMemory::Waking::call_keeper) return;
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const auto written = ::write(calls_.get(), &one, sizeof one);
+}
+
+void PoolCore::call_keeper() const noexcept {
+  if (table_.keeper_called.exchange(1) != 0) return;
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const auto written = ::write(calls_.get(), &one, sizeof one);
+}
+
+// ---- Waiting for them ----
+
+/// Only while there is a CPU for each that is awake. Whoever has been woken for it may want ours: a
+/// CPU that sleeps takes 50 us to wake up, a switch takes 3.
+bool PoolCore::spin(const TaskSlot& task) const noexcept {
+  if (rang_.load(std::memory_order_relaxed)) return false;
+  const std::size_t alive = table_.alive.load(std::memory_order_relaxed);
+  if (alive == 0 || alive - std::min(alive, table_.parked.count()) + 1 > table_.cpus) return false;
+  Clock::time_point until{};
+  for (;;) {
+    for (int i = 0; i < 64; ++i) {
+      if (task.load().finished()) return true;
+      os::relax();
+    }
+    const auto now = Clock::now();
+    if (until == Clock::time_point{}) until = now + kSpin;
+    if (now >= until) return false;
+  }
+}
+
+bool PoolCore::wait_until(std::uint32_t slot, os::Deadline deadline) noexcept {
+  if (!is_owner()) return true;
+  TaskSlot& task = memory_->slots()[slot];
+  if (task.load().finished()) return true;
+  if (deadline != Clock::time_point{} && spin(task)) return true;
+  const auto limit = deadline.value_or(os::deadline_after(std::chrono::nanoseconds::max()));
+  for (;;) {
+    if (has_lost_keeper()) fail_rest();
+    std::uint32_t seen = task.word.load(std::memory_order_acquire);
+    if (TaskWord::unpack(seen).finished()) return true;
+    if (Clock::now() >= limit) return false;
+    const std::uint32_t awaited = seen | TaskWord::kAwaited;
+    if (seen != awaited && !task.word.compare_exchange_strong(seen, awaited)) continue;
+    os::wait_while_alive(task.word, awaited, table_.life, limit);
+  }
+}
+
+Failure PoolCore::failure_of(std::uint32_t slot, const std::string& name) const {
+  TaskSlot& task = memory_->slots()[slot];
+  std::span<const std::byte> bytes = memory_->result(task);
+  Failure made;
+  switch (task.load().state) {
+    case TaskState::failed: break;
+    case TaskState::cancelled:
+    case TaskState::cancelling: made.cause = Cause::cancelled; return made;
+    default: made.error = refused(ErrorKind::no_such_process, "its keeper is gone"); return made;
+  }
+  made.cause = Cause::out_of_memory;
+  if (task.kind == ResultKind::broken) {
+    const std::size_t size = std::min<std::size_t>(table_.broken_size, table_.broken_note.size());
+    bytes = std::span(table_.broken_note).first(size);
+  }
+  if (task.kind == ResultKind::broken || task.kind == ResultKind::failure) {
+    const auto note = decode<work::FailureNote>(bytes);
+    made = note ? note->to_failure() : undecodable_value(name, note.error());
+  }
+  made.attempts = std::max<int>(1, task.attempts);
+  return made;
+}
+
+Result<std::span<const std::byte>> PoolCore::outcome(std::uint32_t slot, const std::string& name) {
+  Failure made;
+  if (!is_owner()) {
+    made.error = refused(ErrorKind::not_owner, "the future is another process's");
+  } else {
+    wait_until(slot, {});
+    TaskSlot& task = memory_->slots()[slot];
+    if (task.load().state == TaskState::done) {
+      return memory_->result(task);
+    }
+    made = failure_of(slot, name);
+  }
+  made.subject = !name.empty() ? name : !options_.name.empty() ? options_.name : "a task";
+  return std::unexpected(std::move(made));
+}
+
+bool PoolCore::cancel(std::uint32_t slot) noexcept {
+  if (!is_owner()) return false;
+  TaskSlot& task = memory_->slots()[slot];
+  const std::uint32_t anybody = task.load().seat;
+  auto before = task.conclude(TaskState::queued, TaskState::cancelled, anybody);
+  if (before) {
+    cancelled_queued_.fetch_add(1);
+  } else {
+    // The seat stays in the word: the keeper ends the worker that is there.
+    for (TaskWord word = task.load(); word.state == TaskState::running && !before;
+         word = task.load()) {
+      before = task.conclude(TaskState::running, TaskState::cancelling, word.seat, word.seat);
+    }
+    if (before) call_keeper();
+  }
+  if (!before) return false;
+  cancelled_.fetch_add(1);
+  if (before->watched) call_keeper();
+  return true;
+}
+
+/// Readable when the task has an outcome, or nobody is left to tell.
+int PoolCore::fd(std::uint32_t slot) {
+  if (!is_owner()) return -1;
+  const std::lock_guard lock(mutex_);
+  if (const auto found = watches_.find(slot); found != watches_.end()) {
+    return found->second.poll.get();
+  }
+  Watch watch{Fd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)}, Fd{::epoll_create1(EPOLL_CLOEXEC)}};
+  if (!watch.event || !watch.poll) return -1;
+  watch.event = os::above_stdio(std::move(watch.event));
+  watch.poll = os::above_stdio(std::move(watch.poll));
+  epoll_event wanted{};
+  wanted.events = EPOLLIN;
+  ::epoll_ctl(watch.poll.get(), EPOLL_CTL_ADD, watch.event.get(), &wanted);
+  if (keeper_) ::epoll_ctl(watch.poll.get(), EPOLL_CTL_ADD, keeper_.fd(), &wanted);
+  for (const Fd* fd : {&watch.event, &watch.poll}) os::note_own(fd->get());
+  TaskSlot& task = memory_->slots()[slot];
+  task.word.fetch_or(TaskWord::kWatched);
+  // The keeper looks when it has got the request: at an end that came before it as well.
+  if (!send_watch(slot, watch.event.get()) || task.load().finished()) {
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const auto written = ::write(watch.event.get(), &one, sizeof one);
+  }
+  return watches_.emplace(slot, std::move(watch)).first->second.poll.get();
+}
+
+bool PoolCore::send_watch(std::uint32_t slot, int event) const noexcept {
+  iovec bytes{&slot, sizeof slot};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))]{};
+  msghdr message{};
+  message.msg_iov = &bytes;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  cmsghdr* const head = CMSG_FIRSTHDR(&message);
+  head->cmsg_level = SOL_SOCKET;
+  head->cmsg_type = SCM_RIGHTS;
+  head->cmsg_len = CMSG_LEN(sizeof(int));
+  std::memcpy(CMSG_DATA(head), &event, sizeof event);
+  return ::sendmsg(requests_.get(), &message, MSG_NOSIGNAL) == sizeof slot;
+}
+
+void PoolCore::release(std::uint32_t slot) noexcept {
+  if (!is_owner()) return;
+  const std::lock_guard lock(mutex_);
+  if (!watches_.empty()) watches_.erase(slot);
+  if (memory_->slots()[slot].load().idle()) {
+    free_slot(slot);
+  } else {
+    dropped_.push_back(slot);
+  }
+}
+
+// ---- All of it ----
+
+std::expected<void, Error> PoolCore::resize(std::size_t workers) {
+  if (!is_owner()) {
+    return std::unexpected(refused(ErrorKind::not_owner, "it is another process's"));
+  }
+  if (workers < 1 || workers > work::kMostSeats) {
+    return std::unexpected(refused(ErrorKind::invalid_argument, "a pool has 1 to 512 workers"));
+  }
+  const std::lock_guard lock(mutex_);
+  most_workers_.store(std::max(most_workers_.load(), workers));
+  table_.target.store(static_cast<std::uint32_t>(workers));
+  call_keeper();
+  return {};
+}
+
+/// Nobody will give the tasks that are left an outcome.
+void PoolCore::fail_rest() noexcept {
+  const std::size_t used = table_.slots_used.load(std::memory_order_acquire);
+  for (TaskSlot& task : memory_->slots().first(used)) {
+    for (const TaskState state : {TaskState::queued, TaskState::running, TaskState::ending}) {
+      task.conclude(state, TaskState::lost, 0);
+    }
+    task.change(TaskState::cancelling, TaskState::cancelled, 0);
+  }
+  table_.room.fetch_add(1);
+  os::futex_wake_all(os::futex_word(table_.room));
+}
+
+void PoolCore::shutdown(Drain drain) {
+  if (!is_owner()) return;
+  const std::lock_guard alone(shutting_down_);
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(closed_, true)) return;
+    table_.closing.store(drain == Drain::yes ? Closing::drain : Closing::kill);
+  }
+  // Who waits for room learns that there will be none.
+  table_.room.fetch_add(1);
+  os::futex_wake_all(os::futex_word(table_.room));
+  call_keeper();
+  auto ended = keeper_.wait_for(options_.shutdown_grace);
+  if (ended && !*ended) {
+    table_.closing.store(Closing::kill);
+    call_keeper();
+    ended = keeper_.wait_for(kAfterKill);
+  }
+  bury_keeper();
+}
+
+void PoolCore::bury_keeper() {
+  const std::lock_guard lock(mutex_);
+  [[maybe_unused]] const auto gone = keeper_.terminate(0ms);
+  keeper_ = Child{};
+  fail_rest();
+  calls_.reset();
+  life_.reset();
+  requests_.reset();
+}
+
+PoolStats PoolCore::stats() {
+  PoolStats stats;
+  if (!is_owner()) return stats;
+  const std::lock_guard lock(mutex_);
+  stats.queued = queued();
+  for (std::uint32_t i = 0; i < used_seats().size(); ++i) {
+    const PoolSeat& seat = used_seats()[i];
+    stats.failed += seat.failed.load();
+    const std::uint32_t slot = seat.current.load();
+    if (seat.pid.load() == 0 || slot >= memory_->slots().size()) continue;
+    const TaskWord word = memory_->slots()[slot].load();
+    const bool runs = word.state == TaskState::running || word.state == TaskState::ending;
+    if (runs && word.seat == i) ++stats.running;
+  }
+  stats.failed += table_.died.load() + cancelled_.load();
+  stats.done = submitted_ - std::min<std::size_t>(submitted_, stats.queued + stats.running);
+  stats.workers = static_cast<int>(table_.alive.load());
+  stats.deaths = table_.deaths.load();
+  return stats;
+}
+
+std::vector<pid_t> PoolCore::worker_pids() const {
+  std::vector<pid_t> pids;
+  if (!is_owner()) return pids;
+  for (const PoolSeat& seat : used_seats()) {
+    if (const pid_t pid = seat.pid.load(); pid != 0) pids.push_back(pid);
+  }
+  return pids;
+}
+
+}  // namespace tine::detail

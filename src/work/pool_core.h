@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// A pool in its host: gives out slots, puts tasks into queues, and sleeps until they have an
+/// outcome. Each thread sleeps on its own task, and on the life of the keeper.
+///
+/// Owner: the memory and the keeper; the memory stays until the last future has gone. Threads:
+/// safe; one lock, which is the host's own, for slots and queues. Inert in all processes but the
+/// host.
+
+#include <sys/types.h>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <expected>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "os/pidfd.h"
+#include "tine/child.h"
+#include "tine/detail/pool_task.h"
+#include "tine/fd.h"
+#include "tine/pool.h"
+#include "work/pool_memory.h"
+
+namespace tine::detail {
+
+class PoolCore {
+ public:
+  using Begun = std::expected<std::optional<std::uint32_t>, std::unique_ptr<Failure>>;
+
+  static std::expected<std::shared_ptr<PoolCore>, Error> start(const PoolOptions& options);
+  PoolCore(const PoolCore&) = delete;
+  PoolCore& operator=(const PoolCore&) = delete;
+  ~PoolCore();
+
+  [[nodiscard]] bool is_owner() const noexcept;
+  [[nodiscard]] bool has_lost_keeper() const noexcept;
+  [[nodiscard]] const PoolOptions& options() const noexcept { return options_; }
+
+  // Tasks.
+  Begun begin(const TaskRequest& request, WhenFull when_full);
+  [[nodiscard]] std::byte* arguments(std::uint32_t slot) const noexcept;
+  void submit(std::uint32_t slot) noexcept;
+  bool wait_until(std::uint32_t slot, os::Deadline deadline) noexcept;
+  Result<std::span<const std::byte>> outcome(std::uint32_t slot, const std::string& name);
+  bool cancel(std::uint32_t slot) noexcept;
+  [[nodiscard]] int fd(std::uint32_t slot);
+  void release(std::uint32_t slot) noexcept;
+
+  // All of it.
+  std::expected<void, Error> resize(std::size_t workers);
+  void shutdown(Drain drain);
+  /// After the keeper's death: reaps it; nobody has to wait any more.
+  void bury_keeper();
+  [[nodiscard]] PoolStats stats();
+  [[nodiscard]] std::vector<pid_t> worker_pids() const;
+
+ private:
+  struct Watch {
+    Fd event;
+    Fd poll;
+  };
+
+  PoolCore(const PoolOptions& options, std::unique_ptr<work::PoolMemory> memory);
+  std::expected<void, Error> start_keeper();
+  [[nodiscard]] std::size_t queued() const noexcept;
+  [[nodiscard]] bool is_full(std::uint32_t queue) noexcept;
+  bool wait_for_room(std::uint32_t queue, WhenFull when_full);
+  [[nodiscard]] std::unique_ptr<Failure> refusal() const;
+  std::expected<std::uint32_t, std::unique_ptr<Failure>> take_slot();
+  std::optional<std::uint32_t> collect_dropped(std::size_t most) noexcept;
+  void free_slot(std::uint32_t slot) noexcept;
+  [[nodiscard]] bool spin(const work::TaskSlot& task) const noexcept;
+  void call_keeper() const noexcept;
+  void wake_worker() noexcept;
+  void fail_rest() noexcept;
+  [[nodiscard]] Failure failure_of(std::uint32_t slot, const std::string& name) const;
+  [[nodiscard]] std::unique_ptr<Failure> not_started(Error error) const;
+  bool send_watch(std::uint32_t slot, int event) const noexcept;
+  [[nodiscard]] std::span<work::PoolSeat> used_seats() const noexcept;
+
+  const PoolOptions options_;
+  const pid_t owner_;
+  const std::unique_ptr<work::PoolMemory> memory_;
+  work::PoolTable& table_;
+  Fd calls_{};     ///< an eventfd: the keeper is to look
+  Fd life_{};      ///< a pipe that ends with this process
+  Fd requests_{};  ///< to the keeper
+  Child keeper_{};
+
+  std::mutex mutex_{};  ///< for all that follows
+  bool closed_ = false;
+  std::vector<std::uint32_t> free_{};
+  std::deque<std::uint32_t> dropped_{};  ///< without a future, but not at their end
+  std::uint32_t slots_ready_ = 0;        ///< that have memory
+  std::uint64_t submitted_ = 0;
+  std::array<std::uint64_t, work::kQueues> heads_{};  ///< as they were some time ago
+  std::unordered_map<std::uint32_t, Watch> watches_{};
+  std::atomic<bool> rang_{false};  ///< the last submit had to wake somebody
+  std::atomic<std::uint64_t> cancelled_queued_{0};
+  std::atomic<std::uint64_t> cancelled_{0};
+  std::atomic<std::size_t> most_workers_{0};  ///< at any time
+  std::mutex shutting_down_{};
+};
+
+}  // namespace tine::detail

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: MIT
+#include "work/pool_memory.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <new>
+#include <utility>
+
+#include "os/life_word.h"
+
+namespace tine::work {
+
+namespace {
+
+constexpr std::size_t kPage = 4096;
+constexpr std::uint32_t kHasPages = std::uint32_t{1} << 31;
+constexpr std::size_t kSmallChunk = 256;
+constexpr std::size_t kLargeChunk = std::size_t{64} << 10;
+/// What is larger goes into large chunks.
+constexpr std::size_t kMostInSmall = std::size_t{16} << 10;
+/// Pages of what is larger are given back at once.
+constexpr std::size_t kMostKept = std::size_t{16} << 20;
+
+std::size_t whole_pages(std::size_t size) noexcept { return (size + kPage - 1) / kPage * kPage; }
+
+/// How much there is of everything. Where address space is limited there is less of it.
+struct Plan {
+  std::size_t slots = std::size_t{1} << 22;
+  std::size_t entries = std::size_t{1} << 20;
+  std::size_t small = std::size_t{1} << 22;
+  std::size_t large = std::size_t{1} << 20;
+
+  void halve() noexcept {
+    for (std::size_t* const count : {&slots, &entries, &small, &large}) *count /= 2;
+  }
+  [[nodiscard]] std::size_t returned() const noexcept {
+    return std::min(entries, std::size_t{1} << 16);
+  }
+};
+
+/// The parts of a region, one after the other, each at the beginning of a page.
+class Parts {
+ public:
+  explicit Parts(std::byte* at) noexcept : begin_(at), at_(at) {}
+  template <class T>
+  std::span<T> next(std::size_t count) noexcept {
+    auto* const first = reinterpret_cast<T*>(at_);
+    at_ += whole_pages(count * sizeof(T));
+    return {first, count};
+  }
+  [[nodiscard]] std::size_t size() const noexcept { return static_cast<std::size_t>(at_ - begin_); }
+
+ private:
+  std::byte* begin_;
+  std::byte* at_;
+};
+
+}  // namespace
+
+// ---- Tasks ----
+
+std::optional<TaskWord> TaskSlot::change(TaskState from, TaskState to, std::uint32_t seat,
+                                         std::optional<std::uint32_t> of) noexcept {
+  std::uint32_t seen = word.load(std::memory_order_acquire);
+  for (;;) {
+    TaskWord now = TaskWord::unpack(seen);
+    if (now.state != from || (of && now.seat != *of)) return std::nullopt;
+    const TaskWord before = now;
+    now.state = to;
+    now.seat = seat;
+    if (now.finished()) now.awaited = false;
+    if (word.compare_exchange_weak(seen, now.pack())) return before;
+  }
+}
+
+std::optional<TaskWord> TaskSlot::conclude(TaskState from, TaskState to, std::uint32_t seat,
+                                           std::optional<std::uint32_t> of) noexcept {
+  const auto before = change(from, to, seat, of);
+  if (before && before->awaited) os::futex_wake_all(os::futex_word(word));
+  return before;
+}
+
+// ---- Chunks ----
+
+bool ChunkArea::claim(std::size_t first, std::size_t count, std::uint32_t owner,
+                      std::size_t& taken) noexcept {
+  for (taken = 0; taken < count; ++taken) {
+    auto& word = owners_[first + taken];
+    std::uint32_t seen = word.load(std::memory_order_relaxed);
+    if ((seen & ~kHasPages) != 0) return false;
+    if (!word.compare_exchange_strong(seen, (seen & kHasPages) | owner)) return false;
+  }
+  return true;
+}
+
+void ChunkArea::unclaim(std::size_t first, std::size_t count) noexcept {
+  for (std::size_t i = first; i < first + count; ++i) {
+    owners_[i].fetch_and(kHasPages, std::memory_order_release);
+  }
+}
+
+bool ChunkArea::populate(std::size_t first, std::size_t count) noexcept {
+  const auto lacks = [&](std::size_t i) { return (owners_[i].load() & kHasPages) == 0; };
+  std::size_t begin = first;
+  while (begin < first + count && !lacks(begin)) ++begin;
+  if (begin == first + count) return true;
+  const std::size_t size = (first + count - begin) * chunk_;
+  if (bytes_.populate(begin * chunk_, size) != 0) return false;
+  // Small chunks share pages: only the run's own are marked.
+  for (std::size_t i = begin; i < first + count; ++i) owners_[i].fetch_or(kHasPages);
+  return true;
+}
+
+std::optional<std::uint32_t> ChunkArea::take(std::uint32_t slot, std::size_t size,
+                                             std::size_t from) noexcept {
+  const std::size_t wanted = count(size);
+  for (std::size_t first = from, looked = 0; looked < owners_.size();) {
+    if (first + wanted > owners_.size()) {
+      looked += owners_.size() - std::min(first, owners_.size()) + 1;
+      first = 0;
+      if (wanted > owners_.size()) break;
+      continue;
+    }
+    std::size_t taken = 0;
+    if (claim(first, wanted, slot + 1, taken)) {
+      if (!populate(first, wanted)) {
+        unclaim(first, wanted);
+        return std::nullopt;
+      }
+      auto used = used_->load();
+      const auto end = static_cast<std::uint32_t>(first + wanted);
+      while (used < end && !used_->compare_exchange_weak(used, end)) {
+      }
+      return static_cast<std::uint32_t>(first);
+    }
+    unclaim(first, taken);
+    first += taken + 1;
+    looked += taken + 1;
+  }
+  return std::nullopt;
+}
+
+void ChunkArea::free(std::uint32_t slot, std::uint32_t first, std::size_t size) noexcept {
+  const std::size_t chunks = count(size);
+  if (first > owners_.size() || chunks > owners_.size() - first) return;
+  const auto is_its = [&](const std::atomic<std::uint32_t>& owner) {
+    return (owner.load(std::memory_order_relaxed) & ~kHasPages) == slot + 1;
+  };
+  const auto owners = owners_.subspan(first, chunks);
+  if (!std::ranges::all_of(owners, is_its)) return;  // no honest worker says that
+  const bool given_back = size > kMostKept && ::madvise(bytes_.data() + first * chunk_,
+                                                        chunks * chunk_, MADV_REMOVE) == 0;
+  for (auto& owner : owners) owner.store(given_back ? 0 : kHasPages, std::memory_order_release);
+}
+
+void ChunkArea::free_all(std::uint32_t slot, std::uint32_t kept, std::size_t kept_size) noexcept {
+  const std::size_t used = std::min<std::size_t>(used_->load(), owners_.size());
+  const std::size_t kept_end = kept + count(kept_size);
+  // Taken, but not yet counted as used: a little further.
+  constexpr std::size_t kBeyond = 64;
+  for (std::size_t i = 0; i < std::min(used + kBeyond, owners_.size()); ++i) {
+    if (kept_size > 0 && i >= kept && i < kept_end) continue;
+    if ((owners_[i].load(std::memory_order_relaxed) & ~kHasPages) != slot + 1) continue;
+    owners_[i].fetch_and(kHasPages);
+  }
+}
+
+std::span<std::byte> ChunkArea::at(std::uint32_t first, std::size_t size) const noexcept {
+  const std::size_t begin = std::size_t{first} * chunk_;
+  if (begin > bytes_.size() || size > bytes_.size() - begin) return {};
+  return {bytes_.data() + begin, size};
+}
+
+// ---- All of it ----
+
+std::expected<std::unique_ptr<PoolMemory>, Error> PoolMemory::create(std::size_t seats) {
+  using Word32 = std::atomic<std::uint32_t>;
+  using Word64 = std::atomic<std::uint64_t>;
+  auto memory = std::make_unique<PoolMemory>();
+  const auto lay_out = [&](std::byte* at, const Plan& plan) {
+    Parts parts(at);
+    memory->table_ = parts.next<PoolTable>(1).data();
+    memory->seats_ = parts.next<PoolSeat>(seats);
+    for (std::size_t i = 0; i < kQueues; ++i) {
+      memory->entries_[i] = parts.next<Word64>(i == kReturned ? plan.returned() : plan.entries);
+    }
+    memory->slots_ = parts.next<TaskSlot>(plan.slots);
+    const auto small_owners = parts.next<Word32>(plan.small);
+    const auto large_owners = parts.next<Word32>(plan.large);
+    const os::SharedPart small(parts.next<std::byte>(plan.small * kSmallChunk));
+    const os::SharedPart large(parts.next<std::byte>(plan.large * kLargeChunk));
+    if (at != nullptr) {
+      memory->areas_ = {
+          ChunkArea(small_owners, small, kSmallChunk, memory->table_->chunks_used[0]),
+          ChunkArea(large_owners, large, kLargeChunk, memory->table_->chunks_used[1])};
+    }
+    return parts.size();
+  };
+  constexpr std::size_t kLeastSlots = 1024;
+  for (Plan plan; plan.slots >= kLeastSlots; plan.halve()) {
+    const std::size_t size = lay_out(nullptr, plan);
+    auto region = os::SharedRegion::reserve(size, size);
+    if (!region && plan.slots / 2 < kLeastSlots) return std::unexpected(region.error());
+    if (!region) continue;
+    memory->region_ = std::move(*region);
+    lay_out(memory->region_.data(), plan);
+    break;
+  }
+  // All else is zero, which is what it holds when it is new.
+  const auto head = static_cast<std::size_t>(reinterpret_cast<std::byte*>(memory->slots_.data()) -
+                                             memory->region_.data());
+  if (memory->region_.populate(0, std::min(sizeof(PoolTable), head)) != 0) {
+    return std::unexpected(
+        Error{ErrorKind::out_of_memory, ENOMEM, Stage::prepare, "the memory of a pool", {}});
+  }
+  new (memory->table_) PoolTable;
+  return memory;
+}
+
+// ---- Queues ----
+
+bool PoolMemory::put(std::uint32_t queue, std::uint32_t slot) noexcept {
+  TaskQueue& where = table_->queues[queue];
+  auto& entries = entries_[queue];
+  const std::uint64_t position = where.tail.load(std::memory_order_relaxed);
+  auto& place = entries[position & (entries.size() - 1)];
+  if (position >= entries.size()) {
+    // Somebody may have said that he takes what stands here, and not have come to it.
+    const std::uint32_t old = entry(queue, position - entries.size());
+    if (old != kNoSlot && slots_[old].load().state == TaskState::queued) return false;
+  }
+  place.store((position + 1) << 32 | slot, std::memory_order_release);
+  where.tail.store(position + 1, std::memory_order_seq_cst);
+  return true;
+}
+
+std::uint32_t PoolMemory::entry(std::uint32_t queue, std::uint64_t position) const noexcept {
+  const auto& entries = entries_[queue];
+  const std::uint64_t seen =
+      entries[position & (entries.size() - 1)].load(std::memory_order_acquire);
+  const auto slot = static_cast<std::uint32_t>(seen);
+  const bool there = seen >> 32 == ((position + 1) & 0xffffffff) && slot < slots_.size();
+  return there ? slot : kNoSlot;
+}
+
+std::uint64_t PoolMemory::backlog() const noexcept {
+  std::uint64_t all = 0;
+  for (const TaskQueue& queue : table_->queues) {
+    const std::uint64_t head = queue.head.load();
+    const std::uint64_t tail = queue.tail.load();
+    all += tail > head ? tail - head : 0;
+  }
+  return all;
+}
+
+// ---- Bytes ----
+
+void PoolMemory::set_share(std::size_t share, std::size_t of) noexcept {
+  for (std::size_t i = 0; i < areas_.size(); ++i) {
+    const std::size_t base = areas_[i].chunks() / of * share;
+    cursors_[i] = {base, base, 0};
+  }
+}
+
+std::optional<BytesAt> PoolMemory::take_bytes(std::uint32_t slot, std::size_t size,
+                                              std::size_t near) noexcept {
+  if (size <= near) return BytesAt{size, 0, 0};
+  const std::size_t i = size <= kMostInSmall ? 0 : 1;
+  Cursor& cursor = cursors_[i];
+  // Now and then from the beginning: what has been freed there has its pages already.
+  constexpr std::uint32_t kSteps = 256;
+  if (++cursor.steps % kSteps == 0 || i == 1) cursor.next = cursor.base;
+  const auto first = areas_[i].take(slot, size, cursor.next);
+  if (!first) return std::nullopt;
+  cursor.next = *first + areas_[i].count(size);
+  return BytesAt{size, *first, static_cast<std::uint32_t>(i + 1)};
+}
+
+std::span<std::byte> PoolMemory::arguments(TaskSlot& task) const noexcept {
+  const BytesAt at = task.arguments;
+  if (at.area != 0 && at.area <= areas_.size()) return areas_[at.area - 1].at(at.first, at.size);
+  return {task.near_arguments, std::min<std::size_t>(at.size, TaskSlot::kNearArguments)};
+}
+
+std::span<std::byte> PoolMemory::result(TaskSlot& task) const noexcept {
+  const BytesAt at = task.result;
+  if (at.area != 0 && at.area <= areas_.size()) return areas_[at.area - 1].at(at.first, at.size);
+  return {task.result_at(at.size), std::min<std::size_t>(at.size, TaskSlot::kNear)};
+}
+
+void PoolMemory::free_bytes(std::uint32_t slot, const BytesAt& at) noexcept {
+  if (at.area == 0 || at.area > areas_.size()) return;
+  areas_[at.area - 1].free(slot, at.first, at.size);
+  Cursor& cursor = cursors_[at.area - 1];
+  if (at.first >= cursor.base && at.first < cursor.next) cursor.next = at.first;
+}
+
+void PoolMemory::free_all_but(std::uint32_t slot, const BytesAt& kept) noexcept {
+  for (std::uint32_t i = 0; i < areas_.size(); ++i) {
+    areas_[i].free_all(slot, kept.first, kept.area == i + 1 ? kept.size : 0);
+  }
+}
+
+// ---- Waking ----
+
+namespace {
+
+/// Waking somebody costs about as much as this many ns of tasks.
+constexpr std::uint64_t kWorthWaking = 30'000;
+
+/// Of the workers that are awake: what the waiting tasks would cost one of them that has short
+/// ones; much when there is none.
+std::uint64_t cost_of_backlog(const PoolMemory& memory) {
+  std::uint64_t least = PoolSeat::kUnknownCost;
+  const PoolTable& table = memory.table();
+  std::size_t left = table.alive.load(std::memory_order_relaxed);
+  for (std::size_t i = 0; i < memory.seats().size() && left > 0; ++i) {
+    const PoolSeat& seat = memory.seats()[i];
+    if (seat.pid.load(std::memory_order_relaxed) == 0) continue;
+    --left;
+    if (table.parked.contains(i)) continue;
+    least = std::min<std::uint64_t>(least, seat.mean_cost.load(std::memory_order_relaxed));
+  }
+  return least * std::max<std::uint64_t>(1, memory.backlog());
+}
+
+}  // namespace
+
+PoolMemory::Waking PoolMemory::wake_worker() noexcept {
+  PoolTable& table = *table_;
+  if (table.searching.any()) return Waking::nothing;
+  // One who dozes sees it soon, should it turn out that the others do not.
+  if (table.dozing.any() && cost_of_backlog(*this) < kWorthWaking) return Waking::nothing;
+  if (const auto seat = table.parked.take()) {
+    table.dozing.remove(*seat);
+    table.searching.add(*seat);
+    seats_[*seat].bell.fetch_add(1);
+    os::futex_wake_all(os::futex_word(seats_[*seat].bell));
+    return Waking::rung;
+  }
+  if (table.alive.load() >= table.target.load()) return Waking::nothing;
+  return table.keeper_called.exchange(1) == 0 ? Waking::call_keeper : Waking::rung;
+}
+
+}  // namespace tine::work

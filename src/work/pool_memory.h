@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// The memory through which a pool's host, its keeper and its workers know of each other.
+///
+/// A task lives in a TaskSlot, which the host fills and frees; its future is the slot. One word of
+/// it says all about the task: its state, who runs it, whether somebody sleeps until it is done.
+///
+///     free -> writing -> queued -> running -> done | failed
+///                          |          |-> ending -> failed       its time was up: the keeper's
+///                          |          '-> cancelling -> cancelled
+///                          '-> cancelled                         a cancel: the host's
+///
+/// A worker takes a task by changing that word from queued to running, with its own number in it:
+/// so whoever is killed at whatever instant, the word says whose task it was. The queues hold
+/// numbers of slots; their heads are but hints where to look next. A worker takes several positions
+/// of a queue at once when tasks are short, and says which: others may still take tasks from there.
+/// Nothing here is a lock. The host trusts nothing that a worker writes further than its own
+/// bounds; a worker that scribbles over the memory of others can spoil their results (decision 23).
+
+#include <sys/types.h>
+
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "os/shared_region.h"
+#include "tine/detail/pool_task.h"
+#include "tine/error.h"
+#include "work/crash_report.h"
+
+namespace tine::work {
+
+inline constexpr std::size_t kMostSeats = 512;
+inline constexpr std::uint32_t kNoSlot = 0xffffffff;
+
+// ---- Tasks ----
+
+enum class TaskState : std::uint32_t {
+  free,
+  writing,
+  queued,
+  running,
+  ending,
+  cancelling,  ///< its outcome is there, but a worker is still at it
+  done,        // from here on nobody touches it but the host
+  failed,
+  cancelled,
+  lost,
+};
+
+/// What stands in the word of a slot.
+struct TaskWord {
+  TaskState state = TaskState::free;
+  bool awaited = false;  ///< somebody sleeps on it
+  bool watched = false;  ///< the keeper is to be told of its end
+  std::uint32_t seat = 0;
+
+  static constexpr std::uint32_t kAwaited = 16;
+  static constexpr std::uint32_t kWatched = 32;
+  static constexpr std::uint32_t kSeatShift = 6;
+  [[nodiscard]] std::uint32_t pack() const noexcept {
+    return static_cast<std::uint32_t>(state) | (awaited ? kAwaited : 0) | (watched ? kWatched : 0) |
+           seat << kSeatShift;
+  }
+  static TaskWord unpack(std::uint32_t word) noexcept {
+    return {static_cast<TaskState>(word & 15), (word & kAwaited) != 0, (word & kWatched) != 0,
+            (word >> kSeatShift) & 1023};
+  }
+  /// Whether there is an outcome.
+  [[nodiscard]] bool finished() const noexcept { return state >= TaskState::cancelling; }
+  /// Whether the host may use the slot again.
+  [[nodiscard]] bool idle() const noexcept { return state >= TaskState::done; }
+};
+
+/// What the result in a slot is.
+enum class ResultKind : std::uint8_t {
+  value,
+  failure,        ///< a FailureNote
+  out_of_memory,  ///< nothing: there was too little even for a note
+  broken,         ///< nothing: see PoolTable::broken_note
+};
+
+/// Bytes that are in the slot itself, or in chunks: `first` of an area.
+struct BytesAt {
+  std::uint64_t size = 0;
+  std::uint32_t first = 0;
+  std::uint32_t area = 0;  ///< 0: in the slot; 1: small chunks; 2: large ones
+};
+
+struct alignas(64) TaskSlot {
+  static constexpr std::size_t kTiny = 16;
+  static constexpr std::size_t kNearArguments = 48;
+  static constexpr std::size_t kNear = 64;
+
+  // A line that both sides look at anyway...
+  std::atomic<std::uint32_t> word{0};
+  ResultKind kind{};
+  std::uint8_t queue{};
+  detail::TaskThunk thunk{};
+  BytesAt arguments{};
+  BytesAt result{};
+  alignas(16) std::byte tiny_result[kTiny];
+  // ...one that only the worker needs, as a rule...
+  std::int64_t timeout{};  ///< ns; 0: none
+  std::uint16_t retries{};
+  std::uint16_t crash_retries{};
+  std::uint16_t attempts{};
+  std::uint16_t crashes{};
+  std::byte near_arguments[kNearArguments];
+  // ...and one for results that are not tiny.
+  std::byte near_result[kNear];
+
+  /// Where a result of this size is, if it is in the slot.
+  [[nodiscard]] std::byte* result_at(std::size_t size) noexcept {
+    return size <= kTiny ? tiny_result : near_result;
+  }
+
+  [[nodiscard]] TaskWord load() const noexcept {
+    return TaskWord::unpack(word.load(std::memory_order_acquire));
+  }
+  /// From one state to another, with a seat; who waits or watches remains. Gives the word before;
+  /// nothing when it was in another state, or of another seat than `of`.
+  std::optional<TaskWord> change(TaskState from, TaskState to, std::uint32_t seat,
+                                 std::optional<std::uint32_t> of = {}) noexcept;
+  /// The same for a state with an outcome: wakes who sleeps for it.
+  std::optional<TaskWord> conclude(TaskState from, TaskState to, std::uint32_t seat,
+                                   std::optional<std::uint32_t> of = {}) noexcept;
+};
+static_assert(sizeof(TaskSlot) == 192);
+static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
+
+// ---- Queues ----
+
+/// One process puts, workers take. An entry is a position, for who looks whether it is there yet,
+/// and a slot.
+struct TaskQueue {
+  alignas(64) std::atomic<std::uint64_t> head{0};  ///< a hint: nothing to take before this
+  alignas(64) std::atomic<std::uint64_t> tail{0};
+};
+
+/// In the order in which workers look.
+enum QueueIndex : std::uint32_t { kReturned, kHigh, kNormal, kLow, kQueues };
+
+// ---- Workers ----
+
+/// A set of seats, of which everybody may take and add.
+class SeatSet {
+ public:
+  void add(std::size_t seat) noexcept { word(seat).fetch_or(bit(seat)); }
+  /// Whether it was in.
+  bool remove(std::size_t seat) noexcept {
+    return (word(seat).fetch_and(~bit(seat)) & bit(seat)) != 0;
+  }
+  [[nodiscard]] bool contains(std::size_t seat) const noexcept {
+    return (words_[seat / 64].load() & bit(seat)) != 0;
+  }
+  [[nodiscard]] bool any() const noexcept {
+    for (const auto& word : words_) {
+      if (word.load() != 0) return true;
+    }
+    return false;
+  }
+  [[nodiscard]] std::size_t count() const noexcept {
+    std::size_t all = 0;
+    for (const auto& word : words_) {
+      all += static_cast<std::size_t>(std::popcount(word.load(std::memory_order_relaxed)));
+    }
+    return all;
+  }
+  /// The lowest, which is no longer in.
+  std::optional<std::size_t> take() noexcept {
+    for (std::size_t i = 0; i < words_.size(); ++i) {
+      for (std::uint64_t seen = words_[i].load(); seen != 0; seen = words_[i].load()) {
+        const std::size_t seat = i * 64 + static_cast<std::size_t>(std::countr_zero(seen));
+        if (remove(seat)) return seat;
+      }
+    }
+    return std::nullopt;
+  }
+
+ private:
+  static std::uint64_t bit(std::size_t seat) noexcept { return std::uint64_t{1} << seat % 64; }
+  std::atomic<std::uint64_t>& word(std::size_t seat) noexcept { return words_[seat / 64]; }
+  alignas(64) std::array<std::atomic<std::uint64_t>, kMostSeats / 64> words_{};
+};
+
+enum class PoolStage : std::uint32_t {
+  starting,
+  initializing,
+  init_failed,  ///< PoolSeat::note says how
+  working,
+  out_of_memory,  ///< too short of it to say more
+  ended,          ///< in order: retired, idle for too long, or told to
+};
+
+struct alignas(64) PoolSeat {
+  // The worker's own.
+  std::atomic<PoolStage> stage{PoolStage::starting};
+  std::atomic<std::uint32_t> current{kNoSlot};  ///< set before the slot's word
+  std::atomic<std::uint32_t> allocating{0};     ///< chunks may be in nobody's account
+  std::atomic<std::uint32_t> range_queue{0};    ///< positions [next, end) of this queue are its own
+  std::atomic<std::uint64_t> range_next{0};
+  std::atomic<std::uint64_t> range_end{0};
+  std::atomic<std::int64_t> deadline{0};  ///< of the current task, ns since boot; 0: none
+  std::atomic<std::uint64_t> begun{0};    ///< tasks, by all workers of this seat
+  std::atomic<std::uint64_t> done{0};
+  std::atomic<std::uint64_t> failed{0};
+  std::atomic<std::uint32_t> mean_cost{kUnknownCost};  ///< ns of a task
+  std::atomic<std::uint64_t> errors_at_task{0};        ///< of its stderr, at most, so far
+  // Others write here.
+  alignas(64) std::atomic<std::uint32_t> bell{0};  ///< a futex: look for tasks
+  std::atomic<std::uint32_t> hold{0};              ///< a futex: do not begin another task
+  std::atomic<std::uint32_t> retire{0};
+  std::atomic<std::int32_t> pid{0};
+  CrashReport crash{};
+  std::uint64_t note_size{};
+  std::array<std::byte, 4096> note{};  ///< a FailureNote of the initializer
+
+  static constexpr std::uint32_t kUnknownCost = 0xffffffff;
+};
+
+// ---- The table ----
+
+enum class Closing : std::uint32_t { no, drain, kill };
+
+struct PoolTable {
+  std::atomic<std::uint32_t> life{0};  ///< of the keeper: os/life_word.h
+  std::atomic<std::uint32_t> broken{0};
+  std::atomic<Closing> closing{Closing::no};
+  std::atomic<std::uint32_t> target{0};  ///< workers, at most
+  std::atomic<std::uint32_t> alive{0};
+  std::atomic<std::uint64_t> deaths{0};
+  std::atomic<std::uint64_t> returned{0};  ///< tasks that were begun and are queued again
+  std::atomic<std::uint64_t> died{0};      ///< tasks that the keeper has failed
+  std::uint32_t cpus = 1;
+
+  /// Until when the keeper sleeps, ns since boot; 0: it is awake and will look.
+  alignas(64) std::atomic<std::int64_t> keeper_asleep{0};
+  std::atomic<std::uint32_t> keeper_called{0};
+  /// A submit waits for room in a queue; and the futex on which it does.
+  alignas(64) std::atomic<std::uint32_t> room_wanted{0};
+  std::atomic<std::uint32_t> room{0};
+  std::atomic<std::uint32_t> slots_used{0};  ///< slots from here on have never been used
+  std::atomic<std::uint32_t> chunks_used[2]{};
+
+  SeatSet searching{};  ///< awake, and about to look for tasks
+  SeatSet parked{};     ///< asleep until the bell
+  SeatSet dozing{};     ///< of these: will look by themselves within a millisecond
+  std::array<TaskQueue, kQueues> queues{};
+
+  std::uint64_t broken_size{};
+  std::array<std::byte, 16384> broken_note{};  ///< a FailureNote
+};
+
+// ---- Chunks: what does not fit into a slot ----
+
+/// A run of chunks belongs to the slot whose number stands in all of their words; taking one is one
+/// word changed, so that nothing is lost with who is killed: words name their owner.
+class ChunkArea {
+ public:
+  ChunkArea() noexcept = default;
+  ChunkArea(std::span<std::atomic<std::uint32_t>> owners, os::SharedPart bytes, std::size_t chunk,
+            std::atomic<std::uint32_t>& used) noexcept
+      : owners_(owners), bytes_(bytes), chunk_(chunk), used_(&used) {}
+
+  /// `from`: where to look first. Nothing: no room, or no memory.
+  [[nodiscard]] std::optional<std::uint32_t> take(std::uint32_t slot, std::size_t size,
+                                                  std::size_t from) noexcept;
+  /// Requires: nobody uses them any more. Those that are not of `slot` are left alone.
+  void free(std::uint32_t slot, std::uint32_t first, std::size_t size) noexcept;
+  /// All that belong to `slot`, but for the run at `kept`.
+  void free_all(std::uint32_t slot, std::uint32_t kept, std::size_t kept_size) noexcept;
+  /// Empty when they cannot be where they are said to be.
+  [[nodiscard]] std::span<std::byte> at(std::uint32_t first, std::size_t size) const noexcept;
+  [[nodiscard]] std::size_t count(std::size_t size) const noexcept {
+    return (size + chunk_ - 1) / chunk_;
+  }
+  [[nodiscard]] std::size_t chunks() const noexcept { return owners_.size(); }
+
+ private:
+  [[nodiscard]] bool claim(std::size_t first, std::size_t count, std::uint32_t owner,
+                           std::size_t& taken) noexcept;
+  void unclaim(std::size_t first, std::size_t count) noexcept;
+  [[nodiscard]] bool populate(std::size_t first, std::size_t count) noexcept;
+
+  std::span<std::atomic<std::uint32_t>> owners_{};
+  os::SharedPart bytes_{};
+  std::size_t chunk_ = 1;
+  std::atomic<std::uint32_t>* used_ = nullptr;
+};
+
+/// All of it. The region is mapped once, before the keeper is forked.
+class PoolMemory {
+ public:
+  /// Errors: out_of_memory.
+  static std::expected<std::unique_ptr<PoolMemory>, Error> create(std::size_t seats);
+
+  [[nodiscard]] PoolTable& table() const noexcept { return *table_; }
+  [[nodiscard]] std::span<PoolSeat> seats() const noexcept { return seats_; }
+  [[nodiscard]] std::span<TaskSlot> slots() const noexcept { return slots_; }
+  [[nodiscard]] os::SharedPart slot_bytes() const noexcept {
+    return os::SharedPart(std::as_writable_bytes(slots_));
+  }
+
+  // Queues.
+  [[nodiscard]] std::size_t capacity() const noexcept { return entries_[0].size(); }
+  /// False: it is full. Requires: nobody else puts into this queue.
+  bool put(std::uint32_t queue, std::uint32_t slot) noexcept;
+  /// The slot at a position; kNoSlot: none that could be one.
+  [[nodiscard]] std::uint32_t entry(std::uint32_t queue, std::uint64_t position) const noexcept;
+  /// Tasks that may be waiting in queues, from the heads on.
+  [[nodiscard]] std::uint64_t backlog() const noexcept;
+
+  // Bytes.
+  /// Room for `size` bytes of `slot`; nothing: there is no memory.
+  std::optional<BytesAt> take_bytes(std::uint32_t slot, std::size_t size,
+                                    std::size_t near) noexcept;
+  [[nodiscard]] std::span<std::byte> arguments(TaskSlot& task) const noexcept;
+  [[nodiscard]] std::span<std::byte> result(TaskSlot& task) const noexcept;
+  void free_bytes(std::uint32_t slot, const BytesAt& at) noexcept;
+  void free_all_but(std::uint32_t slot, const BytesAt& kept) noexcept;
+  /// Who takes bytes here looks for them in a part of its own.
+  void set_share(std::size_t share, std::size_t of) noexcept;
+
+  /// What there is to do when something may be waiting.
+  enum class Waking : unsigned char { nothing, rung, call_keeper };
+  /// Sees to it that somebody looks.
+  [[nodiscard]] Waking wake_worker() noexcept;
+
+ private:
+  struct Cursor {
+    std::size_t base = 0;
+    std::size_t next = 0;
+    std::uint32_t steps = 0;
+  };
+
+  os::SharedRegion region_{};
+  PoolTable* table_ = nullptr;
+  std::span<PoolSeat> seats_{};
+  std::span<TaskSlot> slots_{};
+  std::array<std::span<std::atomic<std::uint64_t>>, kQueues> entries_{};
+  std::array<ChunkArea, 2> areas_{};
+  std::array<Cursor, 2> cursors_{};
+};
+
+}  // namespace tine::work

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// A worker of a pool: takes tasks from shared memory, runs them, and says how it went. See
+/// pool_memory.h for what it shares with the others. In a child of the keeper.
+///
+/// Cost: a task is two compare-and-swaps on its own slot. While tasks are short, several positions
+/// of a queue are taken at once, with one look at the clock and one at stderr.
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "tine/pool.h"
+#include "work/pool_memory.h"
+
+namespace tine::work {
+
+/// The places where a worker has done a part of what belongs together.
+enum class PoolStep : unsigned char {
+  started,
+  initialized,
+  named_range,  ///< but has not taken it
+  took_range,   ///< none of its tasks
+  named_task,   ///< but has not taken it
+  took_task,
+  placed_result,  ///< nobody knows
+  published,
+  parking,
+  woken,
+  ending,
+  kCount,
+};
+
+/// For tests, which kill workers there; called in the worker. Not set: one load a step.
+extern void (*at_pool_step)(PoolStep step) noexcept;
+
+class PoolWorker {
+ public:
+  /// `keeper_fd`: an eventfd.
+  PoolWorker(PoolMemory& memory, const PoolOptions& options, std::size_t seat, int keeper_fd);
+  PoolWorker(PoolWorker&&) = delete;
+
+  /// The whole life of a worker process. Gives its exit code.
+  int run() noexcept;
+
+ private:
+  class Output;
+  friend class Output;
+
+  bool initialize();
+  [[nodiscard]] std::optional<std::uint32_t> next_task();
+  [[nodiscard]] std::optional<std::uint32_t> next_of_range();
+  bool take_range();
+  bool take_range_of(std::uint32_t queue, bool entry_seen);
+  [[nodiscard]] std::uint64_t range_size() const noexcept;
+  [[nodiscard]] std::optional<std::uint32_t> steal();
+  [[nodiscard]] bool claim(std::uint32_t slot);
+  void end_range();
+  [[nodiscard]] bool must_end();
+
+  bool wait_for_tasks();
+  [[nodiscard]] bool spin() noexcept;
+  [[nodiscard]] bool has_news() const noexcept;
+  [[nodiscard]] bool has_entry() noexcept;
+  void judge_spinning(bool spun) noexcept;
+  void found_tasks() noexcept;
+  [[nodiscard]] bool park(std::int64_t limit);
+  void leave_parking() noexcept;
+
+  void run_task(std::uint32_t slot);
+  void attempt(TaskSlot& task, Output& output);
+  void begin_attempt(TaskSlot& task) noexcept;
+  void conclude(TaskSlot& task, TaskState state) noexcept;
+  void note_failure(TaskSlot& task);
+  [[nodiscard]] std::string stderr_tail() const;
+  void call_keeper() const noexcept;
+  void wake_another() const noexcept;
+
+  PoolMemory& memory_;
+  PoolTable& table_;
+  const PoolOptions& options_;
+  const std::uint32_t place_;
+  PoolSeat& seat_;
+  const int keeper_fd_;
+  std::uint64_t tasks_ = 0;
+  std::uint64_t in_range_ = 0;  ///< tasks that were run since
+  std::int64_t clock_ = 0;      ///< ns since boot, when it was last looked at
+  std::int64_t range_began_ = 0;
+  std::int64_t attempt_began_ = 0;
+  const std::int64_t born_;
+  std::int64_t next_look_at_rss_ = 0;
+  std::uint64_t errors_ = 0;  ///< written to stderr so far
+  int dozes_ = 0;
+  int wasted_spins_ = 0;
+  std::uint32_t seen_in_ = kQueues;  ///< an entry, by who waited awake
+  int spin_credit_ = 8;              ///< above 0: to wait without sleeping has paid lately
+};
+
+}  // namespace tine::work
