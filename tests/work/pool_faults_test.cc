@@ -463,6 +463,46 @@ TEST_F(PoolShutdownTest, B083_EarlyEndWithOneTaskPerWorker) {
   EXPECT_EQ(values(futures).size(), 6u);
 }
 
+TEST_F(PoolShutdownTest, B057_KillingAPoolEndsWhatRunsAndNothingElseBegins) {
+  std::vector<PoolFuture<void>> futures;
+  {
+    Pool pool{{.workers = 2}};
+    for (int i = 0; i < 10; ++i) futures.push_back(pool.submit(hang));
+    wait_for(kBegun, 2);
+    pool.shutdown(Drain::no);
+  }
+  for (auto& future : futures) EXPECT_EQ(future.get().error().cause, Cause::cancelled);
+  EXPECT_EQ(shared[kBegun], 2);
+}
+
+TEST_F(PoolShutdownTest, B078_APoolThatGoesFinishesItsTasksFirst) {
+  std::vector<PoolFuture<int>> futures;
+  {
+    Pool pool{{.workers = 2}};
+    for (int i = 0; i < 100; ++i) futures.push_back(pool.submit(twice, i));
+  }
+  EXPECT_EQ(values(futures).size(), 100u);
+}
+
+TEST_F(PoolFaultsTest, B115_WorkerKilledWhileThePoolIsResized) {
+  Pool pool{{.workers = 3}};
+  auto victim = pool.submit(hang);
+  wait_for(kBegun, 1);
+  const auto pids = pool.worker_pids();
+  ASSERT_TRUE(pool.resize(1));
+  for (const pid_t pid : pids) ::kill(pid, SIGKILL);
+  EXPECT_FALSE(victim.get());
+  ASSERT_TRUE(pool.resize(3));
+  EXPECT_EQ(pool.submit(twice, 4).get().value(), 8);
+}
+
+TEST_F(PoolShutdownTest, B119_WorkersStayBetweenMapsUnlessTheyAreToBeReplaced) {
+  Pool staying{{.workers = 1}};
+  EXPECT_EQ(staying.submit(own_pid).get().value(), staying.submit(own_pid).get().value());
+  Pool replaced{{.workers = 1, .recycle = {.after_tasks = 1}}};
+  EXPECT_NE(replaced.submit(own_pid).get().value(), replaced.submit(own_pid).get().value());
+}
+
 TEST_F(PoolShutdownTest, B177_CancelledTasksWithLargeArguments) {
   Pool pool{{.workers = 1}};
   auto running = pool.submit(hang);

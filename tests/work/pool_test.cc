@@ -230,6 +230,18 @@ TEST_F(PoolTest, B033_ManyFailingArgumentsDoNotWedgeThePool) {
   for (int i = 0; i < 100; ++i) EXPECT_TRUE(pool.submit(use, Fragile{}).get());
 }
 
+TEST_F(PoolTest, B075_ArgumentsThatCannotBeWrittenDuringTheShutdown) {
+  Pool pool{{.workers = 1}};
+  auto running = pool.submit(wait_at_gate);
+  wait_for(kBegun, 1);
+  auto failed = pool.submit(use, Fragile{kEncodeHere});
+  shared[kGate] = 1;
+  pool.shutdown();
+  EXPECT_EQ(failed.get().error().cause, Cause::not_started);
+  EXPECT_TRUE(running.get());
+  EXPECT_EQ(pool.submit(use, Fragile{kEncodeHere}).get().error().cause, Cause::not_started);
+}
+
 TEST_F(PoolTest, B003_B004_B005_WhatHappensToArgumentsInAWorkerFailsTheirTask) {
   shared[kPid] = ::getpid();
   Pool pool{{.workers = 1}};
