@@ -153,6 +153,8 @@ class Command {
   Command& groups(std::vector<gid_t> groups);
   Command& terminal_size(unsigned short rows, unsigned short columns);
 
+  /// Requires: not `callers` with new_session(), foreground() or detach(), which need another one.
+  Command& process_group(ProcessGroup which);
   /// A new session, without a controlling terminal.
   Command& new_session(bool on = true);
   /// Hands the terminal of this process over for as long as the command runs.

@@ -171,6 +171,11 @@ Command& Command::new_session(bool on) {
   return *this;
 }
 
+Command& Command::process_group(ProcessGroup which) {
+  spec_.process_group = which;
+  return *this;
+}
+
 Command& Command::foreground(bool on) {
   spec_.foreground = on;
   return *this;

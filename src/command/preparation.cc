@@ -332,6 +332,11 @@ Preparation::Status Preparation::prepare_surroundings(const CommandSpec& spec) {
     plan.cpu_mask = cpu_mask_.data();
     plan.cpu_mask_bytes = cpu_mask_.size() * sizeof(unsigned long);
   }
+  if (spec.process_group == ProcessGroup::callers &&
+      (spec.new_session || spec.foreground || spec.detach)) {
+    return invalid(spec.argv[0],
+                   "new_session(), foreground() and detach() need a process group of its own");
+  }
   if (spec.foreground) {
     foreground_terminal = os::above_stdio(Fd{::open("/dev/tty", O_RDWR | O_CLOEXEC)});
     if (!foreground_terminal) {

@@ -24,7 +24,9 @@ GroupRole role_of(const CommandSpec& spec, const Preparation& preparation,
                   const StartOptions& options) {
   if (preparation.plan.new_session) return GroupRole::own;
   if (options.group) return *options.group < 0 ? GroupRole::callers : GroupRole::shared;
-  const bool own = !preparation.shares_terminal || spec.foreground;
+  if (spec.process_group == ProcessGroup::callers) return GroupRole::callers;
+  const bool own =
+      !preparation.shares_terminal || spec.foreground || spec.process_group == ProcessGroup::own;
   return own ? GroupRole::own : GroupRole::callers;
 }
 

@@ -75,6 +75,30 @@ TEST_F(OptionsTest, UmaskIsTheChildsOnly) {
   EXPECT_EQ(::umask(before), 022u);
 }
 
+TEST_F(OptionsTest, ProcessGroupIsItsOwnUnlessTheCallersIsWanted) {
+  const std::string callers = std::to_string(::getpgrp());
+  for (const auto which : {ProcessGroup::automatic, ProcessGroup::own}) {
+    const auto seen = identity(print_identity().process_group(which));
+    EXPECT_EQ(seen.at("pgid"), seen.at("pid"));
+  }
+  EXPECT_EQ(identity(print_identity().process_group(ProcessGroup::callers)).at("pgid"), callers);
+  const auto refused =
+      print_identity().process_group(ProcessGroup::callers).new_session().capture();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().error.value().kind, ErrorKind::invalid_argument);
+}
+
+TEST_F(OptionsTest, TreeInTheCallersGroupIsEndedByItsTimeout) {
+  const auto ended = Command{child_program("spawn_grandchild"), "wait"}
+                         .process_group(ProcessGroup::callers)
+                         .timeout(300ms)
+                         .capture();
+  ASSERT_FALSE(ended);
+  EXPECT_EQ(ended.error().cause, Cause::timed_out);
+  const int grandchild = std::stoi(ended.error().output);
+  EXPECT_TRUE(test::eventually([&] { return !test::is_running(grandchild); }));
+}
+
 TEST_F(OptionsTest, NiceIsAnIncrement) {
   in_a_fork([] {
     ASSERT_EQ(::setpriority(PRIO_PROCESS, 0, 3), 0);

@@ -17,6 +17,17 @@
 
 #include "tine/cancel.h"
 
+namespace tine {
+
+/// In which process group a command runs, and so who gets the signals of the terminal's keys.
+enum class ProcessGroup : unsigned char {
+  automatic,  ///< its own; the caller's where its stdin is the terminal, or it would stop (SIGTTIN)
+  own,        ///< its own in any case: it dies as a whole, and ^C does not reach it
+  callers,    ///< the caller's: ^C reaches it, and its tree is ended by walking /proc
+};
+
+}  // namespace tine
+
 namespace tine::detail {
 
 struct RedirectSpec {
@@ -66,6 +77,7 @@ struct CommandSpec {
   std::optional<std::vector<gid_t>> groups{};
   std::optional<std::pair<unsigned short, unsigned short>> terminal_size{};  ///< rows, columns
 
+  ProcessGroup process_group = ProcessGroup::automatic;
   bool new_session = false;
   bool foreground = false;
   bool detach = false;
