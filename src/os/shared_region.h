@@ -6,7 +6,8 @@
 /// Address space is reserved for as much as might ever be needed; pages come as they are touched.
 /// That costs the same for 1 GiB as for 1 KiB, and a child can write more than its parent knew of
 /// at the fork. Owner: whoever holds it last in a process unmaps it there.
-/// Source: mmap(2), MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE; madvise(2), MADV_POPULATE_WRITE
+/// Source: mmap(2), MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE; madvise(2), MADV_POPULATE_WRITE,
+/// MADV_COLLAPSE
 
 #include <cstddef>
 #include <expected>
@@ -16,6 +17,10 @@
 #include "tine/error.h"
 
 namespace tine::os {
+
+/// What is populated in whole multiples of this (of its address, too) may become one large page,
+/// which is several times as fast.
+inline constexpr std::size_t kSharedBlock = std::size_t{2} << 20;
 
 class SharedRegion {
  public:

@@ -296,12 +296,12 @@ void MapWorker::populate_values(Span batch) {
   const std::size_t end = batch.end * each;
   constexpr std::size_t kWorthAsking = std::size_t{16} << 10;
   if (end - begin < kWorthAsking || (begin >= values_begin_ && end <= values_end_)) return;
-  constexpr std::size_t kStep = std::size_t{1} << 20;
   // What follows is likely to be ours, unless somebody steals it.
   const std::size_t ours = std::max<std::size_t>(slot_.range.load().end, batch.end) * each;
   const std::size_t from = begin >= values_begin_ && begin <= values_end_ ? values_end_ : begin;
+  const std::size_t step = (from / os::kSharedBlock + 2) * os::kSharedBlock;  // a whole block
   const std::size_t until =
-      std::min({std::max(end, from + kStep), std::max(end, ours), shape_.values.size()});
+      std::min({std::max(end, step), std::max(end, ours), shape_.values.size()});
   if (shape_.values.populate(from, until - from) != 0) throw std::bad_alloc{};
   if (from != values_end_) values_begin_ = from;
   values_end_ = until;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 
 namespace tine::work {
 
@@ -25,8 +26,13 @@ bool RegionSink::grow(std::size_t size) {
     return false;
   }
   const std::size_t least = used + size;
-  const std::size_t wanted =
-      std::min(region_.size(), std::max(least, ready_ + std::min(ready_, largest_step_)));
+  std::size_t wanted = std::max(least, ready_ + std::min(ready_, largest_step_));
+  if (wanted - ready_ >=
+      os::kSharedBlock) {  // up to the end of a block, so that the next begins one
+    const auto end = reinterpret_cast<std::uintptr_t>(region_.data() + wanted);
+    wanted += (os::kSharedBlock - end % os::kSharedBlock) % os::kSharedBlock;
+  }
+  wanted = std::min(region_.size(), wanted);
   if (const int refused = region_.populate(ready_, wanted - ready_); refused != 0) {
     set_errno(refused);
     return false;
