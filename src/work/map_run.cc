@@ -471,6 +471,8 @@ Failure MapRun::failure(Cause cause) const {
 }
 
 void MapRun::item_failed(std::uint32_t item, Failure made, bool crashed) {
+  // Its worker was ended between telling and counting it: what it told stands.
+  if (failures_.contains(item)) return;
   if (options_.retries > 0) {
     Attempts& attempts = attempts_[item];
     ++attempts.all;
@@ -478,7 +480,7 @@ void MapRun::item_failed(std::uint32_t item, Failure made, bool crashed) {
     made.attempts = attempts.all;
     if (!fate_ && may_retry(made, attempts)) return try_again(item, attempts.all + 1);
   }
-  failures_.insert_or_assign(item, std::move(made));
+  failures_.emplace(item, std::move(made));
   check_stop_policy();
 }
 
