@@ -31,7 +31,7 @@ namespace {
 
 constexpr auto kBetweenLooks = 100ms;
 constexpr int kMostIdleDeaths = 16;
-constexpr int kMostDeathsInInitializer = 3;
+constexpr int kMostDeathsInInitializer = 5;
 constexpr int kMostReclaims = 3;
 
 MapOptions resolved(MapOptions options) {
@@ -437,6 +437,10 @@ void MapRun::died_idle(WorkerSeat& seat, Failure why) {
   take_rest(seat, count_);
   const auto stage = seat.slot().stage.load(std::memory_order_acquire);
   const bool in_initializer = stage == WorkerStage::starting || stage == WorkerStage::initializing;
+  // What counts are deaths in a row, with nobody coming any further meanwhile.
+  std::uint64_t progress = done_.size() + failures_.size();
+  for (const WorkerSeat& other : seats_) progress += other.is_alive() ? other.items_done() : 0;
+  if (std::exchange(progress_at_death_, progress) != progress) idle_deaths_ = 0;
   ++idle_deaths_;
   if (in_initializer && idle_deaths_ >= kMostDeathsInInitializer) {
     return initializer_failed(std::move(why));

@@ -126,6 +126,7 @@ class MapRun {
   std::vector<std::uint64_t> last_failure_{};  ///< of each seat, that has been taken
   std::vector<std::vector<std::uint32_t>> failed_here_{};  ///< items, of each seat's worker
   int idle_deaths_ = 0;
+  std::uint64_t progress_at_death_ = 0;
   MapInsights insights_{};
 };
 

@@ -192,7 +192,7 @@ TEST_F(ForkMutexTest, UnlockFromBeforeTheForkDisturbsNoLaterHolder) {
   mutex.unlock();
 }
 
-TEST_F(ForkMutexTest, ThreadsOfAChildExcludeEachOther) {
+TEST_F(ForkMutexTest, LockersOfAChildExcludeEachOther) {
   ForkMutex mutex;
   const Holder holder(mutex);
   EXPECT_EQ(in_child([&] {
