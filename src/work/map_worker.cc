@@ -44,11 +44,7 @@ void MapTable::announce() noexcept {
 
 MapWorker::MapWorker(const MapShape& shape, std::size_t place, os::SharedPart arena,
                      std::size_t arena_used, Where where)
-    : shape_(shape),
-      place_(place),
-      slot_(shape.slots[place]),
-      records_(arena, arena_used),
-      where_(where) {}
+    : shape_(shape), slot_(shape.slots[place]), records_(arena, arena_used), where_(where) {}
 
 void MapWorker::passed(WorkerStep step) const noexcept {
   if (at_worker_step != nullptr) at_worker_step(step, shape_.table, slot_);

@@ -102,7 +102,6 @@ class MapWorker {
   void tell_parent() const noexcept;
 
   MapShape shape_;
-  std::size_t place_;
   WorkerSlot& slot_;
   RecordWriter records_;
   std::size_t values_begin_ = 0;  ///< of results there are pages from here

@@ -421,10 +421,10 @@ void StreamRun::wait() {
 
 /// Now and then: while results come there is no need to look at each.
 void StreamRun::see_to_workers() {
-  constexpr auto kBetweenLooks = 5ms;
+  constexpr auto kLooksAtMostEvery = 5ms;
   const auto now = Clock::now();
   if (now < next_look_) return;
-  next_look_ = now + kBetweenLooks;
+  next_look_ = now + kLooksAtMostEvery;
   loop_.run_once(now);
   start_workers();
 }
