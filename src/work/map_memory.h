@@ -35,6 +35,7 @@ class MapMemory {
   [[nodiscard]] MapTable& table(std::size_t place) const noexcept {
     return *tables_[is_strict() ? place : 0];
   }
+  [[nodiscard]] std::span<WorkerSlot* const> slots() const noexcept { return slots_; }
   [[nodiscard]] WorkerSlot& slot(std::size_t place) const noexcept { return *slots_[place]; }
   /// The slots that it sees, among which its own is number own_slot().
   [[nodiscard]] std::span<WorkerSlot> slots_seen(std::size_t place) const noexcept {

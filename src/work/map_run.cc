@@ -29,9 +29,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto kBetweenLooks = 100ms;
-constexpr int kMostIdleDeaths = 16;
-constexpr int kMostDeathsInInitializer = 5;
 constexpr int kMostReclaims = 3;
 
 MapOptions resolved(MapOptions options) {
@@ -65,16 +62,10 @@ MapRun::MapRun(const MapOptions& options, detail::MapBody& body)
       body_(body),
       count_(static_cast<std::uint32_t>(std::min(body.size(), kMostItems))),
       // Drawn here, so that seed() of the caller makes its maps reproducible.
-      seed_(options.seed ? *options.seed : rng()()) {}
-
-MapRun::~MapRun() {
-  // An exception of the caller's is on its way: no grace.
-  for (WorkerSeat& seat : seats_) seat.kill();
-  for (WorkerSeat& seat : seats_) {
-    if (seat.is_alive()) [[maybe_unused]]
-      const auto gone = seat.leave();
-  }
-}
+      seed_(options.seed ? *options.seed : rng()()),
+      crew_(options_,
+            {.current = [this](const WorkerSeat& seat) { return seat.current_item(count_); },
+             .on_ended = [this](WorkerSeat& seat, const auto& end) { on_ended(seat, end); }}) {}
 
 detail::MapOutcome MapRun::run() {
   if (body_.size() > kMostItems) {
@@ -100,17 +91,15 @@ std::expected<void, Error> MapRun::prepare() {
   worker_count_ = std::min<std::size_t>(count_, worker_count(options_.workers));
   // The parent that helps is one of them, but there is always somebody to do what it leaves.
   if (options_.parent_helps && worker_count_ > 1) --worker_count_;
-  const std::size_t seats = worker_count_ + (options_.parent_helps ? 1 : 0);
+  const std::size_t count = worker_count_ + (options_.parent_helps ? 1 : 0);
   const auto reach =
       options_.isolation == Isolation::strict ? MapMemory::Reach::own : MapMemory::Reach::all;
-  auto memory = MapMemory::create(seats, reach, body_.value_size() * count_);
+  auto memory = MapMemory::create(count, reach, body_.value_size() * count_);
   if (!memory) return std::unexpected(memory.error());
   memory_ = std::move(*memory);
-  for (std::size_t i = 0; i < seats; ++i) {
-    seats_.emplace_back(i, memory_.slot(i), memory_.arena(i));
-  }
-  last_failure_.resize(seats);
-  failed_here_.resize(seats);
+  for (std::size_t i = 0; i < count; ++i) crew_.add_seat(memory_.slot(i), memory_.arena(i));
+  last_failure_.resize(count);
+  failed_here_.resize(count);
   notice_ = os::above_stdio(Fd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)});
   if (!notice_) return os::failed(Stage::prepare, errno, "the notices of workers");
   prepare_crash_reports();
@@ -118,42 +107,36 @@ std::expected<void, Error> MapRun::prepare() {
 }
 
 std::expected<void, Error> MapRun::watch_outside() {
-  if (auto watched = loop_.watch(notice_.get(), EPOLLIN, [this] { on_notice(); }); !watched) {
+  if (auto watched = crew_.loop().watch(notice_.get(), EPOLLIN, [this] { on_notice(); });
+      !watched) {
     return watched;
   }
   if (options_.cancel.fd() >= 0) {
-    auto watched = loop_.watch_once(options_.cancel.fd(), EPOLLIN, [this] { on_cancelled(); });
+    auto watched =
+        crew_.loop().watch_once(options_.cancel.fd(), EPOLLIN, [this] { on_cancelled(); });
     if (!watched) return watched;
   }
   if (options_.total_timeout.count() > 0) {
-    loop_.at(os::deadline_after(options_.total_timeout), [this] {
+    crew_.loop().at(os::deadline_after(options_.total_timeout), [this] {
       Failure late = failure(Cause::timed_out);
       late.message = "the time of the whole map was up before it could run";
       give_up(std::move(late), true, Ending::timed_out);
     });
   }
   if (options_.progress) {
-    loop_.at(Clock::now() + options_.progress_interval, [this] { tick(); });
+    crew_.loop().at(Clock::now() + options_.progress_interval, [this] { tick(); });
   }
-  loop_.at(Clock::now() + kBetweenLooks, [this] { look_after_workers(); });
+  crew_.look_after_them();
   return {};
 }
 
-void MapRun::deal_items() {
-  const std::uint64_t seats = seats_.size();
-  for (std::uint64_t i = 0; i < seats; ++i) {
-    pending_.push_back({static_cast<std::uint32_t>(count_ * i / seats),
-                        static_cast<std::uint32_t>(count_ * (i + 1) / seats)});
-  }
-}
-
 void MapRun::work_to_the_end() {
-  deal_items();
+  supply_.deal(count_, seats().size());
   start_workers();
   if (options_.parent_helps && !fate_) help();
   for (;;) {
-    while (alive() > 0 || (delayed_ > 0 && !fate_)) loop_.run_once();
-    if (fate_ || !(has_work() || reclaim_missing())) break;
+    while (crew_.alive() > 0 || (delayed_ > 0 && !fate_)) crew_.loop().run_once();
+    if (fate_ || !(supply_.has_items() || reclaim_missing())) break;
     start_workers();
   }
   if (options_.progress) report_progress();
@@ -161,39 +144,25 @@ void MapRun::work_to_the_end() {
 
 // ---- Workers ----
 
-std::size_t MapRun::alive() const noexcept {
-  return static_cast<std::size_t>(std::ranges::count_if(seats_, &WorkerSeat::is_alive));
-}
-
-bool MapRun::has_work() const noexcept {
-  const auto holds = [](const ItemRange& range) { return !range.load().empty(); };
-  const auto has_any = [&](const MapTable* table) {
-    return std::ranges::any_of(table->handed_out, holds);
-  };
-  return !pending_.empty() || std::ranges::any_of(memory_.tables(), has_any) ||
-         std::ranges::any_of(seats_,
-                             [&](const WorkerSeat& seat) { return holds(seat.slot().range); });
-}
-
 /// Nobody stops the map but us, or the failures of items, which we hear of: all else is noise that
 /// somebody has written.
 void MapRun::allow_work() {
-  for (WorkerSeat& seat : seats_) take_failures(seat);
+  for (WorkerSeat& seat : seats()) take_failures(seat);
   if (fate_) return;
-  for (MapTable* table : memory_.tables()) table->stop.store(0, std::memory_order_release);
+  supply_.allow();
 }
 
 /// As many as there are places and something to do for.
 void MapRun::start_workers() {
   allow_work();
+  supply_.hand_out();
   for (std::size_t i = 0; i < worker_count_ && !fate_; ++i) {
-    WorkerSeat& seat = seats_[i];
+    WorkerSeat& seat = seats()[i];
     if (seat.is_alive()) continue;
-    hand_out();
-    if (!has_work()) return;
+    if (!supply_.has_items()) return;
     if (auto started = start(seat); !started) {
       // With others at work the items are theirs.
-      if (alive() == 0) fate_ = out_of_workers(std::move(started.error()));
+      if (crew_.alive() == 0) fate_ = out_of_workers(std::move(started.error()));
       return;
     }
   }
@@ -204,19 +173,9 @@ std::expected<void, Error> MapRun::start(WorkerSeat& seat) {
   const std::size_t place = seat.place();
   last_failure_[place] = 0;
   failed_here_[place].clear();
-  auto started = seat.start(options_, [&] { return worker_main(place); });
-  if (!started) return started;
+  auto started = crew_.start(seat, [&] { return worker_main(place); });
   insights_.forking += Clock::now() - began;
-  auto watched = loop_.watch(seat.fd(), EPOLLIN, [this, &seat] { on_ended(seat); });
-  if (!watched) {
-    seat.kill();
-    [[maybe_unused]] const auto gone = seat.leave();
-    return watched;
-  }
-  if (options_.timeout.count() > 0) {
-    loop_.at(os::deadline_after(options_.timeout), [this, &seat] { check_time(seat); });
-  }
-  return {};
+  return started;
 }
 
 MapShape MapRun::shape(std::size_t place) noexcept {
@@ -241,7 +200,7 @@ MapShape MapRun::shape(std::size_t place) noexcept {
 int MapRun::worker_main(std::size_t place) {
   enter_worker(worker_count_);
   memory_.keep_only(place);
-  const WorkerSeat& seat = seats_[place];
+  const WorkerSeat& seat = seats()[place];
   MapWorker worker(shape(place), memory_.own_slot(place), seat.arena(), seat.arena_used(),
                    MapWorker::Where::child);
   return worker.run();
@@ -249,75 +208,43 @@ int MapRun::worker_main(std::size_t place) {
 
 /// In the parent: runs items, and sees to the workers after each batch.
 void MapRun::help() {
-  WorkerSeat& seat = seats_.back();
+  WorkerSeat& seat = seats().back();
   seat.occupy();
   MapWorker self(shape(seat.place()), memory_.own_slot(seat.place()), seat.arena(),
                  seat.arena_used(), MapWorker::Where::parent);
   const ItemStreamScope outer(&seat.slot().runs.front().done, seed_);
   if (self.initialize()) {
-    while (!fate_ && self.step()) loop_.run_once(Clock::now());
+    while (!fate_ && self.step()) crew_.loop().run_once(Clock::now());
   }
   account_for(seat, Finished{});
 }
 
 // ---- What happens to workers ----
 
-void MapRun::on_ended(WorkerSeat& seat) {
-  loop_.unwatch(seat.fd());
-  const auto finished = seat.leave();
+void MapRun::on_ended(WorkerSeat& seat, const std::expected<Finished, Error>& finished) {
   account_for(seat, finished);
-  announce();  // who waited for it has to look elsewhere
+  supply_.announce();  // who waited for it has to look elsewhere
   start_workers();
 }
 
 void MapRun::on_notice() {
   std::uint64_t count = 0;
   [[maybe_unused]] const auto got = os::read_retry(notice_.get(), &count, sizeof count);
-  for (WorkerSeat& seat : seats_) take_failures(seat);
-  hand_out();
+  start_workers();  // looks at the failures, and hands out what is to be tried again
 }
 
 void MapRun::on_cancelled() { give_up(failure(Cause::cancelled), true, Ending::cancelled); }
-
-void MapRun::check_time(WorkerSeat& seat) {
-  if (!seat.is_alive() || seat.ending() != Ending::none) return;
-  const auto item = seat.current_item(count_);
-  const std::chrono::nanoseconds began(seat.slot().item_started.load(std::memory_order_acquire));
-  const auto now = Clock::now();
-  auto due = now + options_.timeout;
-  if (item && seat.current_item(count_) == item) {
-    due = Clock::time_point(began) + options_.timeout;
-    // One that ended by itself while this process was busy (with another's backtrace) is not late.
-    if (due <= now && os::has_ended(seat.fd())) return;
-    if (due <= now) return end(seat, Ending::timed_out, item);
-  }
-  loop_.at(due, [this, &seat] { check_time(seat); });
-}
-
-/// TERM now, KILL after the grace, and a second later it is left to the guardian.
-void MapRun::end(WorkerSeat& seat, Ending why, std::optional<std::uint32_t> item) {
-  if (seat.ending() != Ending::none) return;
-  const pid_t pid = seat.pid();
-  seat.end(why, item);
-  loop_.at(Clock::now() + options_.grace, [this, &seat, pid] {
-    if (!seat.is_alive() || seat.pid() != pid) return;
-    seat.kill();
-    loop_.at(Clock::now() + 1s, [this, &seat, pid] {
-      if (seat.is_alive() && seat.pid() == pid) on_ended(seat);
-    });
-  });
-}
 
 /// Nothing new begins. What has no outcome of its own in the end gets `fate`.
 void MapRun::give_up(Failure fate, bool kill, Ending why) {
   if (fate_) return;
   fate_ = std::move(fate);
-  for (MapTable* table : memory_.tables()) table->stop.store(1, std::memory_order_release);
-  for (WorkerSeat& seat : seats_) {
+  supply_.stop();
+  for (WorkerSeat& seat : seats()) {
     seat.slot().interrupted.fetch_or(kStop, std::memory_order_acq_rel);
-    if (kill && seat.is_alive()) end(seat, why, seat.current_item(count_));
   }
-  announce();
+  if (kill) crew_.end_all(why);
+  supply_.announce();
 }
 
 // ---- The account ----
@@ -344,17 +271,12 @@ void MapRun::take_failures(WorkerSeat& seat) {
     Failure made = failure(Cause::lost);
     record.describe(made);
     made.stderr_tail = seat.errors_between(record.head.errors_begin, record.head.errors_end);
-    if (in_initializer) return initializer_failed(std::move(made));
+    if (in_initializer)
+      return give_up(initializer_failure(std::move(made)), true, Ending::cancelled);
     if (record.item >= count_) continue;
     failed_here_[place].push_back(static_cast<std::uint32_t>(record.item));
     item_failed(static_cast<std::uint32_t>(record.item), std::move(made), false);
   }
-}
-
-void MapRun::initializer_failed(Failure why) {
-  why.message = "the initializer of a worker failed" +
-                (why.message.empty() ? std::string() : ": " + why.message);
-  give_up(std::move(why), true, Ending::cancelled);
 }
 
 /// What it has done, without the items that failed: one that was tried again here stands in two
@@ -401,7 +323,6 @@ void MapRun::blame(WorkerSeat& seat, const std::expected<Finished, Error>& finis
   const auto meant = seat.item_at_ending();
   Failure made = in_order && !meant ? Failure{} : seat.failure(finished, options_);
   if (!in_order) ++insights_.deaths;
-  if (seat.items_done() > 0) idle_deaths_ = 0;
   if (seat.ending() == Ending::none) {
     if (in_order) return take_rest(seat, item.value_or(count_));
     if (!item) return died_idle(seat, std::move(made));
@@ -432,39 +353,20 @@ bool MapRun::has_told_of(const WorkerSeat& seat, std::uint32_t item) const {
   return seat.current_item(count_) == item ? told > over : over > 0 && told >= over;
 }
 
-/// It may have been killed from outside; one after the other will not be.
 void MapRun::died_idle(WorkerSeat& seat, Failure why) {
   take_rest(seat, count_);
-  const auto stage = seat.slot().stage.load(std::memory_order_acquire);
-  const bool in_initializer = stage == WorkerStage::starting || stage == WorkerStage::initializing;
-  // What counts are deaths in a row, with nobody coming any further meanwhile.
-  std::uint64_t progress = done_.size() + failures_.size();
-  for (const WorkerSeat& other : seats_) progress += other.is_alive() ? other.items_done() : 0;
-  if (std::exchange(progress_at_death_, progress) != progress) idle_deaths_ = 0;
-  ++idle_deaths_;
-  if (in_initializer && idle_deaths_ >= kMostDeathsInInitializer) {
-    return initializer_failed(std::move(why));
-  }
-  if (idle_deaths_ > kMostIdleDeaths) give_up(std::move(why), true, Ending::cancelled);
+  if (!crew_.is_hopeless(seat, items_done())) return;
+  if (was_initializing(seat)) why = initializer_failure(std::move(why));
+  give_up(std::move(why), true, Ending::cancelled);
 }
 
 /// What it was to do from item `from` of its batch on, and its range, are for others.
 void MapRun::take_rest(WorkerSeat& seat, std::uint64_t from) {
   const std::uint64_t limit = seat.slot().limit.load(std::memory_order_acquire);
   if (from < limit && limit <= count_) {
-    pending_.push_back({static_cast<std::uint32_t>(from), static_cast<std::uint32_t>(limit)});
+    supply_.put({static_cast<std::uint32_t>(from), static_cast<std::uint32_t>(limit)});
   }
-  take_back(seat.slot().range);
-  if (!memory_.is_strict()) return;
-  MapTable& table = memory_.table(seat.place());
-  for (ItemRange& range : table.handed_out) take_back(range);
-  std::destroy_at(&table);
-  std::construct_at(&table);
-}
-
-void MapRun::take_back(ItemRange& range) {
-  const Span rest = range.take_all();
-  if (!rest.empty() && rest.end <= count_) pending_.push_back(rest);
+  supply_.take_back(seat.place());
 }
 
 Failure MapRun::failure(Cause cause) const {
@@ -475,8 +377,6 @@ Failure MapRun::failure(Cause cause) const {
 }
 
 void MapRun::item_failed(std::uint32_t item, Failure made, bool crashed) {
-  // Its worker was ended between telling and counting it: what it told stands.
-  if (failures_.contains(item)) return;
   if (options_.retries > 0) {
     Attempts& attempts = attempts_[item];
     ++attempts.all;
@@ -499,14 +399,13 @@ void MapRun::try_again(std::uint32_t item, int attempt) {
   const auto pause =
       options_.retry_delay ? options_.retry_delay(attempt) : std::chrono::nanoseconds(0);
   if (pause.count() <= 0) {
-    pending_.push_back({item, item + 1});
+    supply_.put({item, item + 1});
     return;
   }
   ++delayed_;
-  loop_.at(os::deadline_after(pause), [this, item] {
+  crew_.loop().at(os::deadline_after(pause), [this, item] {
     --delayed_;
-    pending_.push_back({item, item + 1});
-    hand_out();
+    supply_.put({item, item + 1});
     start_workers();
   });
 }
@@ -528,53 +427,6 @@ void MapRun::check_stop_policy() {
   give_up(std::move(fate), options_.stop.kill, Ending::cancelled);
 }
 
-/// Puts what is pending where workers find it.
-void MapRun::hand_out() {
-  bool any = false;
-  for (MapTable* table : memory_.tables()) any = hand_out(*table) || any;
-  // Who has taken something tells: then there is room for more.
-  const std::uint32_t more = pending_.empty() ? 0 : 1;
-  for (MapTable* table : memory_.tables()) {
-    any = table->more.exchange(more, std::memory_order_acq_rel) != more || any;
-  }
-  if (any) announce();
-}
-
-/// A table that all look at gets what there is room for. One of a single worker gets a piece when
-/// it has taken the last one: nobody else can take it away again.
-bool MapRun::hand_out(MapTable& table) {
-  bool any = false;
-  for (ItemRange& range : table.handed_out) {
-    if (pending_.empty()) break;
-    if (!range.load().empty()) {
-      if (memory_.is_strict()) break;
-      continue;
-    }
-    range.put(next_piece());
-    any = true;
-    if (memory_.is_strict()) break;
-  }
-  return any;
-}
-
-Span MapRun::next_piece() {
-  Span& first = pending_.front();
-  Span piece = first;
-  if (memory_.is_strict()) {
-    constexpr std::uint32_t kPiecesOfEach = 4;  // of what is left, for each worker
-    const auto size = static_cast<std::uint32_t>(
-        first.size() / (kPiecesOfEach * static_cast<std::uint32_t>(worker_count_)));
-    piece.end = std::min(first.end, first.begin + std::max(1u, size));
-  }
-  first.begin = piece.end;
-  if (first.empty()) pending_.pop_front();
-  return piece;
-}
-
-void MapRun::announce() noexcept {
-  for (MapTable* table : memory_.tables()) table->announce();
-}
-
 /// No worker is left: are there items that nobody has an outcome for? A worker that was killed
 /// between taking them and noting it has lost them, or one that scribbled over its account. If that
 /// happens again, each item gets a process of its own: then it is known whose fault it is.
@@ -584,7 +436,7 @@ bool MapRun::reclaim_missing() {
   for (const Span& gap : done_.missing(count_)) {
     std::uint32_t begin = gap.begin;
     const auto reclaim = [&](std::uint32_t end) {
-      if (begin < end) pending_.push_back({begin, end});
+      if (begin < end) supply_.put({begin, end});
     };
     for (auto failed = failures_.lower_bound(gap.begin);
          failed != failures_.end() && failed->first < gap.end; ++failed) {
@@ -593,7 +445,7 @@ bool MapRun::reclaim_missing() {
     }
     reclaim(gap.end);
   }
-  return !pending_.empty();
+  return supply_.has_items();
 }
 
 void MapRun::note_worker(WorkerSeat& seat, const std::expected<Finished, Error>& finished) {
@@ -685,30 +537,24 @@ MapFailures MapRun::all_failures() {
   return all;
 }
 
-void MapRun::look_after_workers() {
-  for (WorkerSeat& seat : seats_) {
-    seat.pass_on_errors();
-    if (seat.is_too_large()) end(seat, Ending::out_of_memory, seat.current_item(count_));
-  }
-  loop_.at(Clock::now() + kBetweenLooks, [this] { look_after_workers(); });
-}
-
 void MapRun::tick() {
   report_progress();
-  loop_.at(Clock::now() + options_.progress_interval, [this] { tick(); });
+  crew_.loop().at(Clock::now() + options_.progress_interval, [this] { tick(); });
+}
+
+/// With an outcome, as far as is known.
+std::uint64_t MapRun::items_done() const noexcept {
+  std::uint64_t items = done_.size() + failures_.size();
+  for (const WorkerSeat& seat : seats()) items += seat.is_alive() ? seat.items_done() : 0;
+  return items;
 }
 
 void MapRun::report_progress() {
   MapProgress progress;
   progress.items = count_;
   progress.failed = failures_.size();
-  std::uint64_t done = done_.size() + failures_.size();
-  for (WorkerSeat& seat : seats_) {
-    if (!seat.is_alive()) continue;
-    ++progress.workers;
-    done += seat.items_done();
-  }
-  progress.done = std::min<std::uint64_t>(done, count_);
+  progress.workers = static_cast<int>(crew_.alive());
+  progress.done = std::min<std::uint64_t>(items_done(), count_);
   progress.elapsed = Clock::now() - began_;
   options_.progress(progress);
 }

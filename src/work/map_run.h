@@ -17,10 +17,11 @@
 #include <unordered_map>
 #include <vector>
 
-#include "os/event_loop.h"
 #include "tine/fd.h"
 #include "tine/map.h"
+#include "work/crew.h"
 #include "work/item_set.h"
+#include "work/item_supply.h"
 #include "work/map_memory.h"
 #include "work/map_table.h"
 #include "work/map_worker.h"
@@ -33,14 +34,13 @@ class MapRun {
   MapRun(const MapOptions& options, detail::MapBody& body);
   MapRun(const MapRun&) = delete;
   MapRun& operator=(const MapRun&) = delete;
-  ~MapRun();
 
   /// Once.
   detail::MapOutcome run();
 
  private:
   using Clock = std::chrono::steady_clock;
-  using Ending = WorkerSeat::Ending;
+  using Ending = Crew::Ending;
 
   /// How often an item has been tried.
   struct Attempts {
@@ -50,7 +50,6 @@ class MapRun {
 
   std::expected<void, Error> prepare();
   std::expected<void, Error> watch_outside();
-  void deal_items();
   void work_to_the_end();
 
   // Workers.
@@ -59,16 +58,14 @@ class MapRun {
   std::expected<void, Error> start(WorkerSeat& seat);
   [[nodiscard]] MapShape shape(std::size_t place) noexcept;
   int worker_main(std::size_t place);
-  [[nodiscard]] std::size_t alive() const noexcept;
-  [[nodiscard]] bool has_work() const noexcept;
+  [[nodiscard]] std::deque<WorkerSeat>& seats() noexcept { return crew_.seats(); }
+  [[nodiscard]] const std::deque<WorkerSeat>& seats() const noexcept { return crew_.seats(); }
   void help();
 
   // What happens to them.
-  void on_ended(WorkerSeat& seat);
+  void on_ended(WorkerSeat& seat, const std::expected<Finished, Error>& finished);
   void on_notice();
   void on_cancelled();
-  void check_time(WorkerSeat& seat);
-  void end(WorkerSeat& seat, Ending why, std::optional<std::uint32_t> item);
   void give_up(Failure fate, bool kill, Ending why);
 
   // The account.
@@ -81,28 +78,21 @@ class MapRun {
   [[nodiscard]] bool has_told_of(const WorkerSeat& seat, std::uint32_t item) const;
   void died_idle(WorkerSeat& seat, Failure why);
   void take_rest(WorkerSeat& seat, std::uint64_t from);
-  void take_back(ItemRange& range);
   void item_failed(std::uint32_t item, Failure failure, bool crashed);
   [[nodiscard]] bool may_retry(const Failure& failure, const Attempts& attempts) const;
   void try_again(std::uint32_t item, int attempt);
-  void hand_out();
-  bool hand_out(MapTable& table);
-  Span next_piece();
-  void announce() noexcept;
   [[nodiscard]] bool reclaim_missing();
   [[nodiscard]] std::uint64_t failures_to_stop() const noexcept;
   void check_stop_policy();
   void note_worker(WorkerSeat& seat, const std::expected<Finished, Error>& finished);
 
-  void initializer_failed(Failure why);
-
   // The end.
   void check_values();
   [[nodiscard]] Failure failure(Cause cause) const;
   [[nodiscard]] MapFailures all_failures();
+  [[nodiscard]] std::uint64_t items_done() const noexcept;
   void report_progress();
   void tick();
-  void look_after_workers();
 
   MapOptions options_;
   detail::MapBody& body_;
@@ -112,12 +102,11 @@ class MapRun {
   const Clock::time_point began_ = Clock::now();
 
   MapMemory memory_{};
+  ItemSupply supply_{memory_};
   Fd notice_{};
-  os::EventLoop loop_{};
-  std::deque<WorkerSeat> seats_{};
+  Crew crew_;
 
   ItemSet done_{};
-  std::deque<Span> pending_{};
   std::size_t delayed_ = 0;  ///< items whose next attempt is still to come
   std::unordered_map<std::uint32_t, Attempts> attempts_{};
   std::map<std::uint32_t, Failure> failures_{};
@@ -125,8 +114,6 @@ class MapRun {
   std::optional<Failure> fate_{};              ///< of all items that have no outcome of their own
   std::vector<std::uint64_t> last_failure_{};  ///< of each seat, that has been taken
   std::vector<std::vector<std::uint32_t>> failed_here_{};  ///< items, of each seat's worker
-  int idle_deaths_ = 0;
-  std::uint64_t progress_at_death_ = 0;
   MapInsights insights_{};
 };
 

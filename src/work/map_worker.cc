@@ -4,16 +4,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <new>
-#include <string>
-#include <utility>
-#include <vector>
 
 #include "os/futex.h"
-#include "os/io.h"
-#include "tine/detail/codec_payload.h"
 #include "work/item_random.h"
 #include "work/map_records.h"
 #include "work/memory_limit.h"

@@ -28,9 +28,6 @@ using detail::StreamOrder;
 
 namespace {
 
-constexpr int kMostIdleDeaths = 16;
-constexpr int kMostDeathsInInitializer = 3;
-constexpr auto kBetweenLooks = 100ms;
 constexpr std::size_t kPage = 4096;
 
 MapOptions seat_options(const LazyMapOptions& lazy) {
@@ -52,15 +49,10 @@ StreamRun::StreamRun(const LazyMapOptions& options, StreamOrder order, detail::S
       order_(order),
       body_(body),
       worker_count_(worker_count(options.workers)),
-      window_(options.window > 0 ? options.window : 16 * worker_count_) {}
-
-StreamRun::~StreamRun() {
-  for (WorkerSeat& seat : seats_) seat.kill();
-  for (WorkerSeat& seat : seats_) {
-    if (seat.is_alive()) [[maybe_unused]]
-      const auto gone = seat.leave();
-  }
-}
+      window_(options.window > 0 ? options.window : 16 * worker_count_),
+      crew_(options_,
+            {.current = [this](const WorkerSeat& seat) { return current_cell(seat); },
+             .on_ended = [this](WorkerSeat& seat, const auto& end) { on_ended(seat, end); }}) {}
 
 // ---- Getting ready ----
 
@@ -71,9 +63,9 @@ std::expected<void, Error> StreamRun::prepare() {
   shape_->notice_fd = notice_.get();
   prepare_crash_reports();
   in_flight_.resize(window_);
-  loop_.at(Clock::now() + kBetweenLooks, [this] { look_after_workers(); });
+  crew_.look_after_them();
   if (given_options_.cancel.fd() >= 0) {
-    auto watched = loop_.watch_once(given_options_.cancel.fd(), EPOLLIN, [this] {
+    auto watched = crew_.loop().watch_once(given_options_.cancel.fd(), EPOLLIN, [this] {
       Failure cancelled;
       cancelled.cause = Cause::cancelled;
       cancelled.subject = subject_of(options_);
@@ -81,7 +73,7 @@ std::expected<void, Error> StreamRun::prepare() {
     });
     if (!watched) return watched;
   }
-  return loop_.watch(notice_.get(), EPOLLIN, [this] {
+  return crew_.loop().watch(notice_.get(), EPOLLIN, [this] {
     std::uint64_t count = 0;
     [[maybe_unused]] const auto got = os::read_retry(notice_.get(), &count, sizeof count);
   });
@@ -105,7 +97,7 @@ std::expected<void, Error> StreamRun::prepare_memory() {
   auto& table = *new (at) StreamTable;
   at += sizeof(StreamTable);
   for (std::size_t i = 0; i < worker_count_; ++i, at += sizeof(WorkerSlot)) {
-    seats_.emplace_back(i, *new (at) WorkerSlot, os::SharedPart());
+    crew_.add_seat(*new (at) WorkerSlot, os::SharedPart());
   }
   auto* const first = reinterpret_cast<StreamCell*>(at);
   for (std::size_t i = 0; i < cells; ++i) new (first + i) StreamCell;
@@ -173,10 +165,6 @@ bool StreamRun::pull_into(std::size_t at) {
 
 // ---- Workers ----
 
-std::size_t StreamRun::alive() const noexcept {
-  return static_cast<std::size_t>(std::ranges::count_if(seats_, &WorkerSeat::is_alive));
-}
-
 bool StreamRun::has_filled_cells() const noexcept {
   return std::ranges::any_of(shape_->cells.first(window_), [](const StreamCell& cell) {
     return cell.state.load(std::memory_order_acquire).stage == CellStage::filled;
@@ -185,11 +173,11 @@ bool StreamRun::has_filled_cells() const noexcept {
 
 /// As many as there are places, and items in flight.
 void StreamRun::start_workers() {
-  for (WorkerSeat& seat : seats_) {
-    if (fate_ || alive() >= used_cells_ || !has_filled_cells()) return;
+  for (WorkerSeat& seat : crew_.seats()) {
+    if (fate_ || crew_.alive() >= used_cells_ || !has_filled_cells()) return;
     if (seat.is_alive()) continue;
     if (auto started = start(seat); !started) {
-      if (alive() > 0) return;  // they have to do
+      if (crew_.alive() > 0) return;  // they have to do
       Failure failure;
       failure.cause = Cause::not_started;
       failure.subject = subject_of(options_);
@@ -201,80 +189,38 @@ void StreamRun::start_workers() {
 
 std::expected<void, Error> StreamRun::start(WorkerSeat& seat) {
   const auto place = static_cast<std::uint32_t>(seat.place());
-  auto started = seat.start(options_, [&] {
+  return crew_.start(seat, [&] {
     enter_worker(worker_count_);
     return StreamWorker(*shape_, place, seat.slot()).run();
   });
-  if (!started) return started;
-  auto watched = loop_.watch(seat.fd(), EPOLLIN, [this, &seat] { on_ended(seat); });
-  if (!watched) {
-    seat.kill();
-    [[maybe_unused]] const auto gone = seat.leave();
-    return watched;
-  }
-  if (shape_->timed) {
-    loop_.at(os::deadline_after(options_.timeout), [this, &seat] { check_time(seat); });
-  }
-  return {};
 }
 
-void StreamRun::on_ended(WorkerSeat& seat) {
-  loop_.unwatch(seat.fd());
-  const auto finished = seat.leave();
+/// The cell that it runs, as far as it says so.
+std::optional<std::uint32_t> StreamRun::current_cell(const WorkerSeat& seat) const noexcept {
+  const std::uint64_t cell = seat.slot().limit.load(std::memory_order_acquire);
+  if (cell == 0 || cell > window_) return std::nullopt;
+  return static_cast<std::uint32_t>(cell - 1);
+}
+
+void StreamRun::on_ended(WorkerSeat& seat, const std::expected<Finished, Error>& finished) {
   const auto stage = seat.slot().stage.load(std::memory_order_acquire);
-  const auto place = static_cast<std::uint32_t>(seat.place());
-  bool blamed = false;
+  if (stage == WorkerStage::init_failed) {
+    const Failure why = failure_in(window_ + seat.place(), seat);
+    return give_up(initializer_failure(why));
+  }
+  bool had_one = false;
   for (std::size_t at = 0; at < window_; ++at) {
     const CellState state = shape_->cells[at].state.load(std::memory_order_acquire);
-    if (state.stage != CellStage::claimed || state.worker != place) continue;
-    blamed = true;
-    // It may have claimed it without having begun: who asked for its end meant another one.
-    attempt_failed(at, seat.failure(finished, options_));
+    if (state.stage != CellStage::claimed || state.worker != seat.place()) continue;
+    had_one = true;
+    // Who asked for its end meant another one, which it has come to the end of since.
+    const bool innocent = seat.item_at_ending() && seat.item_at_ending() != at;
+    innocent ? offer(at) : attempt_failed(at, seat.failure(finished, options_));
   }
-  if (stage == WorkerStage::init_failed) {
-    initializer_failed(failure_in(window_ + place, seat));
-  } else if (!blamed && stage != WorkerStage::finished && seat.ending() == Ending::none) {
-    ++idle_deaths_;
-    const bool in_initializer =
-        stage == WorkerStage::starting || stage == WorkerStage::initializing;
-    if (idle_deaths_ >= (in_initializer ? kMostDeathsInInitializer : kMostIdleDeaths)) {
-      Failure why = seat.failure(finished, options_);
-      in_initializer ? initializer_failed(std::move(why)) : give_up(std::move(why));
-    }
-  }
-}
-
-void StreamRun::initializer_failed(Failure why) {
-  why.message = "the initializer of a worker failed" +
-                (why.message.empty() ? std::string() : ": " + why.message);
-  give_up(std::move(why));
-}
-
-void StreamRun::check_time(WorkerSeat& seat) {
-  if (!seat.is_alive() || seat.ending() != Ending::none) return;
-  const auto cell = seat.slot().limit.load(std::memory_order_acquire);
-  const std::chrono::nanoseconds began(seat.slot().item_started.load(std::memory_order_acquire));
-  const auto now = Clock::now();
-  auto due = now + options_.timeout;
-  if (cell != 0 && seat.slot().limit.load(std::memory_order_acquire) == cell) {
-    due = Clock::time_point(began) + options_.timeout;
-    if (due <= now) return end(seat, Ending::timed_out);
-  }
-  loop_.at(due, [this, &seat] { check_time(seat); });
-}
-
-/// TERM now, KILL after the grace, and a second later it is left to the guardian.
-void StreamRun::end(WorkerSeat& seat, Ending why) {
-  if (seat.ending() != Ending::none) return;
-  const pid_t pid = seat.pid();
-  seat.end(why, std::nullopt);
-  loop_.at(Clock::now() + options_.grace, [this, &seat, pid] {
-    if (!seat.is_alive() || seat.pid() != pid) return;
-    seat.kill();
-    loop_.at(Clock::now() + 1s, [this, &seat, pid] {
-      if (seat.is_alive() && seat.pid() == pid) on_ended(seat);
-    });
-  });
+  const bool in_order = stage == WorkerStage::finished || seat.ending() != Ending::none;
+  if (had_one || in_order || !crew_.is_hopeless(seat, next_item_ + next_given_)) return;
+  Failure why = seat.failure(finished, options_);
+  give_up(was_initializing(seat) ? initializer_failure(std::move(why)) : std::move(why));
 }
 
 /// All that has no outcome yet gets this one.
@@ -282,16 +228,14 @@ void StreamRun::give_up(Failure fate) {
   if (fate_) return;
   fate_ = std::move(fate);
   exhausted_ = true;
-  for (WorkerSeat& seat : seats_) {
-    if (seat.is_alive()) end(seat, Ending::cancelled);
-  }
+  crew_.end_all(Ending::cancelled);
 }
 
 /// All is done: they end in order, and write what stands in their buffers.
 void StreamRun::dismiss_workers() {
   shape_->table.stop.store(1, std::memory_order_release);
   announce();
-  while (alive() > 0) loop_.run_once();
+  while (crew_.alive() > 0) crew_.loop().run_once();
 }
 
 void StreamRun::announce() noexcept {
@@ -299,24 +243,22 @@ void StreamRun::announce() noexcept {
   os::futex_wake_all(&shape_->table.offers);
 }
 
-void StreamRun::look_after_workers() {
-  for (WorkerSeat& seat : seats_) {
-    seat.pass_on_errors();
-    if (seat.is_too_large()) end(seat, Ending::out_of_memory);
-  }
-  loop_.at(Clock::now() + kBetweenLooks, [this] { look_after_workers(); });
-}
-
 // ---- Results ----
 
-void StreamRun::look_at_failed_cells() {
+/// Failures that workers have told of; and cells in a state that nobody would ever change, which
+/// somebody has scribbled over: these begin anew.
+void StreamRun::look_at_cells() {
   for (std::size_t at = 0; at < window_; ++at) {
+    if (!in_flight_[at].used || in_flight_[at].failure) continue;
     const CellState state = shape_->cells[at].state.load(std::memory_order_acquire);
-    if (state.stage != CellStage::failed || !in_flight_[at].used || in_flight_[at].failure) {
-      continue;
+    if (state.stage == CellStage::filled || state.stage == CellStage::done) continue;
+    const bool known = state.worker < crew_.seats().size();
+    if (state.stage == CellStage::failed && known) {
+      attempt_failed(at, failure_in(at, crew_.seats()[state.worker]));
+    } else if (state.stage != CellStage::claimed || !known ||
+               !crew_.seats()[state.worker].is_alive()) {
+      offer(at);
     }
-    if (state.worker >= seats_.size()) continue;
-    attempt_failed(at, failure_in(at, seats_[state.worker]));
   }
 }
 
@@ -348,6 +290,11 @@ void StreamRun::attempt_failed(std::size_t at, Failure failure) {
     shape_->cells[at].state.store({CellStage::failed, 0}, std::memory_order_release);
     return;
   }
+  offer(at);
+}
+
+/// To whoever is free.
+void StreamRun::offer(std::size_t at) {
   shape_->cells[at].state.store({CellStage::filled, 0}, std::memory_order_release);
   announce();
 }
@@ -414,8 +361,8 @@ void StreamRun::wait() {
     }
   }
   awaited.store(wanted, std::memory_order_seq_cst);
-  look_at_failed_cells();  // what was said before anybody was told to say it
-  if (!cell_to_give()) loop_.run_once();
+  look_at_cells();  // what was said before anybody was told to say it
+  if (!cell_to_give()) crew_.loop().run_once();
   awaited.store(kNobody, std::memory_order_relaxed);
 }
 
@@ -425,7 +372,7 @@ void StreamRun::see_to_workers() {
   const auto now = Clock::now();
   if (now < next_look_) return;
   next_look_ = now + kLooksAtMostEvery;
-  loop_.run_once(now);
+  crew_.loop().run_once(now);
   start_workers();
 }
 
@@ -445,14 +392,14 @@ std::optional<StreamItem> StreamRun::next() {
   recycle_given();
   for (;;) {
     refill();
-    look_at_failed_cells();
+    look_at_cells();
     if (const auto cell = cell_to_give()) {
       see_to_workers();
       return give(*cell);
     }
     if (used_cells_ == 0 && exhausted_) break;
     start_workers();
-    if (fate_ && alive() == 0) {
+    if (fate_ && crew_.alive() == 0) {
       for (InFlight& item : in_flight_) {
         if (item.used && !item.failure) item.failure = *fate_;
       }

@@ -6,21 +6,19 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <exception>
 #include <expected>
 #include <optional>
 #include <span>
 #include <vector>
 
-#include "os/event_loop.h"
 #include "os/shared_region.h"
 #include "tine/detail/stream_body.h"
 #include "tine/fd.h"
 #include "tine/lazy_map.h"
+#include "work/crew.h"
 #include "work/stream_table.h"
 #include "work/stream_worker.h"
-#include "work/worker_seat.h"
 
 namespace tine::work {
 
@@ -29,13 +27,12 @@ class StreamRun {
   StreamRun(const LazyMapOptions& options, detail::StreamOrder order, detail::StreamBody& body);
   StreamRun(const StreamRun&) = delete;
   StreamRun& operator=(const StreamRun&) = delete;
-  ~StreamRun();
 
   std::optional<detail::StreamItem> next();
 
  private:
   using Clock = std::chrono::steady_clock;
-  using Ending = WorkerSeat::Ending;
+  using Ending = Crew::Ending;
 
   /// What the parent knows of a cell that is in use.
   struct InFlight {
@@ -53,19 +50,16 @@ class StreamRun {
 
   void start_workers();
   std::expected<void, Error> start(WorkerSeat& seat);
-  [[nodiscard]] std::size_t alive() const noexcept;
+  [[nodiscard]] std::optional<std::uint32_t> current_cell(const WorkerSeat& seat) const noexcept;
   [[nodiscard]] bool has_filled_cells() const noexcept;
-  void on_ended(WorkerSeat& seat);
-  void initializer_failed(Failure why);
+  void on_ended(WorkerSeat& seat, const std::expected<Finished, Error>& finished);
   void dismiss_workers();
   void announce() noexcept;
   void see_to_workers();
-  void check_time(WorkerSeat& seat);
-  void end(WorkerSeat& seat, Ending why);
   void give_up(Failure fate);
-  void look_after_workers();
 
-  void look_at_failed_cells();
+  void look_at_cells();
+  void offer(std::size_t cell);
   [[nodiscard]] Failure failure_in(std::size_t cell, const WorkerSeat& seat) const;
   void attempt_failed(std::size_t cell, Failure failure);
   [[nodiscard]] std::optional<std::size_t> cell_to_give() const noexcept;
@@ -83,11 +77,9 @@ class StreamRun {
   bool prepared_ = false;
 
   os::SharedRegion memory_{};
-  std::vector<WorkerSlot*> slots_{};
   std::optional<StreamShape> shape_{};
   Fd notice_{};
-  os::EventLoop loop_{};
-  std::deque<WorkerSeat> seats_{};
+  Crew crew_;
 
   std::vector<InFlight> in_flight_{};
   std::size_t used_cells_ = 0;
@@ -97,7 +89,6 @@ class StreamRun {
   bool exhausted_ = false;
   std::exception_ptr input_error_{};
   std::optional<Failure> fate_{};  ///< of all that has no outcome yet
-  int idle_deaths_ = 0;
   Clock::time_point next_look_{};
 };
 
