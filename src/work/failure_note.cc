@@ -16,18 +16,10 @@ void FailureNote::set_end(const std::expected<Finished, Error>& finished) {
     obstacle = finished.error().to_string();
     return;
   }
-  const Usage& usage = finished->usage;
   code = finished->status.code();
   signal = finished->status.signal();
   core_dumped = finished->status.core_dumped();
-  wall = usage.wall;
-  user = usage.user;
-  sys = usage.sys;
-  max_rss = usage.max_rss;
-  minor_faults = usage.minor_faults;
-  major_faults = usage.major_faults;
-  voluntary_switches = usage.voluntary_switches;
-  involuntary_switches = usage.involuntary_switches;
+  usage = finished->usage;
 }
 
 Failure FailureNote::to_failure() const {
@@ -47,14 +39,7 @@ Failure FailureNote::to_failure() const {
     failure.backtrace = backtrace_text(addresses);
   }
   failure.elapsed = elapsed;
-  failure.usage = {wall,
-                   user,
-                   sys,
-                   max_rss,
-                   minor_faults,
-                   major_faults,
-                   voluntary_switches,
-                   involuntary_switches};
+  failure.usage = usage;
   return failure;
 }
 

@@ -29,14 +29,7 @@ struct FailureNote {
   bool core_dumped = false;
   std::optional<std::string> obstacle{};  ///< of the environment
   std::chrono::nanoseconds elapsed{};
-  std::chrono::nanoseconds wall{};
-  std::chrono::microseconds user{};
-  std::chrono::microseconds sys{};
-  std::optional<std::uint64_t> max_rss{};
-  std::uint64_t minor_faults = 0;
-  std::uint64_t major_faults = 0;
-  std::uint64_t voluntary_switches = 0;
-  std::uint64_t involuntary_switches = 0;
+  Usage usage{};
 
   void set_end(const std::expected<Finished, Error>& finished);
   [[nodiscard]] Failure to_failure() const;

@@ -444,7 +444,7 @@ FailureNote PoolKeeper::death_note(std::size_t place,
   FailureNote note;
   note.set_end(finished);
   note.stderr_tail = process.errors_since(seat.errors_at_task.load());
-  note.elapsed = note.wall;
+  note.elapsed = note.usage.wall;
   if (finished) note.cause = finished->status.signal() ? Cause::signaled : Cause::exited;
   if (process.ending() == Ending::timed_out) note.cause = Cause::timed_out;
   if (process.ending() == Ending::cancelled) note.cause = Cause::cancelled;

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -28,6 +29,7 @@ namespace {
 using namespace std::chrono_literals;
 
 struct LazyMapTest : test::CleanProcessTest {};
+struct LazyMapNoAsanTest : test::CleanProcessTest {};
 struct LazyMapThreadsTest : test::CleanProcessTest {};
 
 auto up_to(int count) { return std::views::iota(0, count); }
@@ -196,6 +198,88 @@ TEST_F(LazyMapTest, FailedItemsAreTriedAgain) {
     attempts.push_back(result ? *result : -result.error().attempts);
   }
   EXPECT_EQ(attempts, (std::vector<int>{3, 3, -3}));
+}
+
+TEST_F(LazyMapTest, PredicateDecidesWhatIsTriedAgain) {
+  SharedSpan<std::atomic<int>> tried(2);
+  for (auto& [index, result] :
+       map_ordered(up_to(2),
+                   [&](int n) -> int {
+                     ++tried[static_cast<std::size_t>(n)];
+                     throw std::runtime_error(n == 0 ? "transient" : "permanent");
+                   },
+                   {.workers = 1, .retries = 2, .retry_if = [](const Failure& f) {
+                      return f.message == "transient";
+                    }})) {
+    EXPECT_EQ(result.error().attempts, index == 0 ? 3 : 1);
+  }
+  EXPECT_EQ(tried[0], 3);
+  EXPECT_EQ(tried[1], 1);
+}
+
+TEST_F(LazyMapTest, WhatATimedOutItemHasStartedDiesWithIt) {
+  Shared<std::atomic<int>> child(0);
+  for (auto& [index, result] : map_ordered(up_to(2),
+                                           [&](int n) {
+                                             if (n == 0) return 0;
+                                             const pid_t pid = ::fork();
+                                             if (pid > 0) *child = pid;
+                                             for (;;) ::pause();
+                                           },
+                                           {.timeout = 50ms, .workers = 1})) {
+    EXPECT_EQ(result.has_value(), index == 0);
+    if (!result) {
+      EXPECT_EQ(result.error().cause, Cause::timed_out);
+    }
+  }
+  EXPECT_TRUE(test::eventually([&] { return !test::is_running(*child); }));
+}
+
+TEST_F(LazyMapTest, ItemsBehindALateOneAreInnocent) {
+  // Each item is late, and ends as soon as it is asked where it is: its worker may be with the next
+  // one by the time it is ended.
+  std::size_t late = 0;
+  for (auto& [index, result] : map_ordered(up_to(8),
+                                           [](int n) {
+                                             if (n % 2 == 0) ::pause();
+                                             return n;
+                                           },
+                                           {.timeout = 30ms, .workers = 1})) {
+    if (index % 2 == 1) {
+      EXPECT_EQ(result.value(), static_cast<int>(index));
+    } else {
+      late += result ? 0 : 1;
+    }
+  }
+  EXPECT_LE(late, 4u);
+}
+
+TEST_F(LazyMapNoAsanTest, MemoryLimitIsOutOfMemoryOfItsItem) {
+  for (auto& [index, result] : map_ordered(
+           up_to(3),
+           [](int n) { return std::string(n == 1 ? std::size_t{256} << 20 : 1, 'x').size(); },
+           {.memory = std::size_t{64} << 20, .workers = 1})) {
+    EXPECT_EQ(result.has_value(), index != 1);
+    if (!result) {
+      EXPECT_EQ(result.error().cause, Cause::out_of_memory);
+    }
+  }
+}
+
+TEST_F(LazyMapTest, NameAndCoreDumpReachTheWorkers) {
+  const auto seen = [](int) {
+    rlimit core{};
+    ::getrlimit(RLIMIT_CORE, &core);
+    return std::pair(test::read_text("/proc/self/comm"), core.rlim_cur);
+  };
+  rlimit own{};
+  ::getrlimit(RLIMIT_CORE, &own);
+  for (auto& [index, result] : map_ordered(up_to(1), seen, {.name = "lazy", .core_dump = true})) {
+    EXPECT_EQ(result.value(), (std::pair(std::string("lazy\n"), own.rlim_cur)));
+  }
+  const auto eager = map(up_to(1), seen, {.name = "eager"});
+  EXPECT_EQ(eager[0].value().first, "eager\n");
+  EXPECT_LE(eager[0].value().second, 1u);
 }
 
 TEST_F(LazyMapTest, FailingInitializerIsTheOutcomeOfAll) {

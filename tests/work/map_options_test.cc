@@ -353,6 +353,30 @@ TEST_F(MapOptionsTest, B059_StopsAtSoManyFailures) {
   }
 }
 
+TEST_F(MapOptionsTest, StopsAtTheFirstFailure) {
+  const auto results = map(numbers(1000),
+                           [](int n) {
+                             if (n == 0) throw std::runtime_error("first");
+                             return n;
+                           },
+                           {.workers = 1, .stop = kStopAtFirstFailure});
+  EXPECT_EQ(results[0].error().cause, Cause::threw);
+  EXPECT_EQ(results[999].error().cause, Cause::cancelled);
+}
+
+TEST_F(MapOptionsTest, ManyReplacedWorkersKeepTheirTimeouts) {
+  const auto results = map(numbers(60),
+                           [](int n) {
+                             if (n == 59)
+                               for (;;) ::pause();
+                             if (n % 2 == 0) ::raise(SIGKILL);
+                             return n;
+                           },
+                           {.timeout = 100ms, .workers = 2});
+  EXPECT_EQ(results[59].error().cause, Cause::timed_out);
+  EXPECT_EQ(results.failures().items(), 31u);
+}
+
 TEST_F(MapOptionsTest, StopsAtAShareOfFailures) {
   const auto results = map(numbers(100), [](int) -> int { throw std::runtime_error("x"); },
                            {.workers = 1, .stop = {.share = 0.1}, .chunk = 1});
