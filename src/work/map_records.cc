@@ -5,14 +5,10 @@
 #include <chrono>
 #include <cstddef>
 #include <cstring>
-#include <exception>
 #include <new>
-#include <string>
-#include <utility>
 
 #include "tine/codec.h"
-#include "tine/detail/map_body.h"
-#include "work/exception_record.h"
+#include "work/failure_note.h"
 
 namespace tine::work {
 
@@ -45,25 +41,6 @@ std::optional<Record> RecordReader::next() noexcept {
   return Record{head.item, head.kind, bytes_.subspan(content, static_cast<std::size_t>(head.size))};
 }
 
-Caught caught_in_flight() {
-  const auto encoded = [](const ExceptionRecord& record) {
-    return encode(record).value_or(std::vector<std::byte>{});
-  };
-  try {
-    throw;
-  } catch (const detail::Unencodable& refused) {
-    const std::string text = refused.error.to_string();
-    const auto bytes = std::as_bytes(std::span(text));
-    return {RecordKind::unencodable, {bytes.begin(), bytes.end()}};
-  } catch (const std::bad_alloc&) {
-    return {RecordKind::out_of_memory, {}};
-  } catch (const std::exception& exception) {
-    return {RecordKind::threw, encoded(record_of(exception))};
-  } catch (...) {
-    return {RecordKind::threw, encoded(record_in_flight())};
-  }
-}
-
 std::vector<FailureRecord> take_failures(const WorkerSlot& slot, os::SharedPart arena,
                                          std::size_t begin, std::uint64_t& since) {
   std::vector<FailureRecord> found;
@@ -76,13 +53,12 @@ std::vector<FailureRecord> take_failures(const WorkerSlot& slot, os::SharedPart 
   while (at != 0 && at != since && at >= begin && at < last) {
     RecordReader reader(arena, static_cast<std::size_t>(at), written);
     const auto record = reader.next();
-    if (!record || record->kind == RecordKind::value ||
+    if (!record || record->kind != RecordKind::failure ||
         record->content.size() < sizeof(FailureHead)) {
       break;
     }
-    FailureRecord failure{record->item, record->kind, {}, record->content};
+    FailureRecord failure{record->item, {}, record->content.subspan(sizeof(FailureHead))};
     std::memcpy(&failure.head, record->content.data(), sizeof failure.head);
-    failure.text = record->content.subspan(sizeof failure.head);
     found.push_back(failure);
     last = at;
     at = failure.head.previous;
@@ -92,26 +68,16 @@ std::vector<FailureRecord> take_failures(const WorkerSlot& slot, os::SharedPart 
   return found;
 }
 
-void FailureRecord::describe(Failure& failure) const {
-  failure.elapsed = std::chrono::nanoseconds(head.elapsed);
-  switch (kind) {
-    case RecordKind::threw:
-      if (auto record = decode<ExceptionRecord>(text)) {
-        failure.cause = Cause::threw;
-        work::describe(std::move(*record), failure);
-      } else {
-        failure.cause = Cause::undecodable;
-        failure.error = std::move(record.error());
-      }
-      return;
-    case RecordKind::unencodable:
-      failure.cause = Cause::undecodable;
-      failure.message.assign(reinterpret_cast<const char*>(text.data()), text.size());
-      return;
-    case RecordKind::out_of_memory: failure.cause = Cause::out_of_memory; return;
-    case RecordKind::value: break;
+Failure FailureRecord::failure() const {
+  Failure made;
+  if (const auto told = decode<FailureNote>(note)) {
+    made = told->to_failure();
+  } else {
+    made.cause = Cause::undecodable;
+    made.error = told.error();
   }
-  failure.cause = Cause::lost;
+  made.elapsed = std::chrono::nanoseconds(head.elapsed);
+  return made;
 }
 
 }  // namespace tine::work

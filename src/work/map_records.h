@@ -58,23 +58,13 @@ class RecordReader {
   std::size_t at_;
 };
 
-/// What has left the user's function, as it travels.
-struct Caught {
-  RecordKind kind;
-  std::vector<std::byte> text;
-};
-/// In a handler. Throws bad_alloc when there is no memory even for that.
-[[nodiscard]] Caught caught_in_flight();
-
 /// An item that failed without ending its worker.
 struct FailureRecord {
   std::uint64_t item;
-  RecordKind kind;
   FailureHead head;
-  std::span<const std::byte> text;
+  std::span<const std::byte> note;
 
-  /// Cause, exception and times.
-  void describe(Failure& failure) const;
+  [[nodiscard]] Failure failure() const;
 };
 
 /// Those of a worker that are newer than the one at offset `since`, oldest first; from `begin` on

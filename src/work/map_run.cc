@@ -268,8 +268,8 @@ void MapRun::take_failures(WorkerSeat& seat) {
       work::take_failures(seat.slot(), seat.arena(), seat.arena_used(), last_failure_[place]);
   const bool in_initializer = seat.slot().runs_used.load(std::memory_order_acquire) == 0;
   for (const FailureRecord& record : found) {
-    Failure made = failure(Cause::lost);
-    record.describe(made);
+    Failure made = record.failure();
+    made.subject = subject_of(options_);
     made.stderr_tail = seat.errors_between(record.head.errors_begin, record.head.errors_end);
     if (in_initializer)
       return give_up(initializer_failure(std::move(made)), true, Ending::cancelled);

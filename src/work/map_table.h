@@ -99,9 +99,7 @@ struct alignas(64) MapTable {
 
 enum class RecordKind : std::uint32_t {
   value = 1,
-  threw,          ///< a FailureHead, then an ExceptionRecord
-  unencodable,    ///< a FailureHead, then a text
-  out_of_memory,  ///< a FailureHead
+  failure,  ///< a FailureHead, then a FailureNote
 };
 
 struct RecordHead {

@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <vector>
 
 #include "os/futex.h"
+#include "work/failure_note.h"
 #include "work/item_random.h"
 #include "work/map_records.h"
 #include "work/memory_limit.h"
@@ -351,22 +353,20 @@ std::uint64_t MapWorker::errors_written() const noexcept {
 
 /// In a handler. Throws bad_alloc when there is no memory even for that.
 void MapWorker::note_failure(std::int64_t began) {
-  const Caught caught = caught_in_flight();
-  add_failure(caught.kind, caught.text, began);
+  add_failure(encode(note_in_flight()).value_or(std::vector<std::byte>{}), began);
 }
 
-void MapWorker::add_failure(RecordKind kind, std::span<const std::byte> payload,
-                            std::int64_t began) {
+void MapWorker::add_failure(std::span<const std::byte> note, std::int64_t began) {
   Run* const run = slot_.current_run();
   const std::uint64_t item = run != nullptr ? run->done.load(std::memory_order_relaxed) : 0;
-  records_.begin(item, kind);
+  records_.begin(item, RecordKind::failure);
   const FailureHead head{slot_.last_failure.load(std::memory_order_relaxed),
                          slot_.errors_at_batch.load(std::memory_order_relaxed), errors_written(),
                          now_ns() - began};
-  std::byte* const to = records_.bytes().extend(sizeof head + payload.size());
+  std::byte* const to = records_.bytes().extend(sizeof head + note.size());
   if (to == nullptr) throw std::bad_alloc{};
   std::memcpy(to, &head, sizeof head);
-  if (!payload.empty()) std::memcpy(to + sizeof head, payload.data(), payload.size());
+  if (!note.empty()) std::memcpy(to + sizeof head, note.data(), note.size());
   slot_.errors_at_batch.store(head.errors_end, std::memory_order_relaxed);
   failed_once_ = true;
   slot_.written.store(records_.end_record(), std::memory_order_release);

@@ -93,7 +93,7 @@ class MapWorker {
   void run_items(Span batch);
   void populate_values(Span batch);
   void note_failure(std::int64_t began);
-  void add_failure(RecordKind kind, std::span<const std::byte> payload, std::int64_t began);
+  void add_failure(std::span<const std::byte> note, std::int64_t began);
   void hand_back(Span batch);
   void size_next_batch(std::size_t items, std::int64_t elapsed);
   void note_slow(std::size_t item, std::int64_t elapsed);

@@ -264,17 +264,17 @@ void StreamRun::look_at_cells() {
 
 /// What a worker has written of a failure; it is not trusted to have written one.
 Failure StreamRun::failure_in(std::size_t at, const WorkerSeat& seat) const {
-  Failure made;
-  made.subject = subject_of(options_);
   const os::SharedPart part = shape_->result(at);
   const std::size_t size = std::min<std::size_t>(
       shape_->cells[at].result_size.load(std::memory_order_acquire), part.size());
-  if (size < sizeof(CellFailure)) return made;
-  CellFailure head;
-  std::memcpy(&head, part.data(), sizeof head);
-  const std::span<const std::byte> text(part.data() + sizeof head, size - sizeof head);
-  FailureRecord{0, head.kind, head.head, text}.describe(made);
-  made.stderr_tail = seat.errors_between(head.head.errors_begin, head.head.errors_end);
+  FailureRecord record{};
+  if (size >= sizeof record.head) {
+    std::memcpy(&record.head, part.data(), sizeof record.head);
+    record.note = {part.data() + sizeof record.head, size - sizeof record.head};
+  }
+  Failure made = record.failure();
+  made.subject = subject_of(options_);
+  made.stderr_tail = seat.errors_between(record.head.errors_begin, record.head.errors_end);
   return made;
 }
 

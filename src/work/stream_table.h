@@ -20,7 +20,7 @@ enum class CellStage : std::uint32_t {
   filled,   ///< to be claimed
   claimed,  ///< by a worker
   done,     ///< `result_size` bytes of result
-  failed,   ///< the result is a CellFailure
+  failed,   ///< the result is a FailureHead, then a FailureNote
 };
 
 struct CellState {
@@ -35,13 +35,6 @@ struct alignas(64) StreamCell {
   std::atomic<std::uint64_t> input_size{0};
   std::atomic<std::uint64_t> result_size{0};
   std::atomic<std::uint64_t> result_ready{0};  ///< bytes for which there are pages: a hint
-};
-
-/// Before the text of a failed item.
-struct CellFailure {
-  RecordKind kind;
-  std::uint32_t zero;
-  FailureHead head;
 };
 
 struct alignas(64) StreamTable {

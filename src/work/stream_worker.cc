@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <vector>
 
 #include "os/futex.h"
+#include "tine/codec.h"
+#include "work/failure_note.h"
 #include "work/item_random.h"
-#include "work/map_records.h"
 #include "work/region_sink.h"
 
 namespace tine::work {
@@ -128,18 +130,14 @@ void StreamWorker::conclude(std::size_t at, CellStage stage, const RegionSink& s
 
 /// In a handler. Throws bad_alloc when there is no memory even for that.
 void StreamWorker::note_failure(std::size_t at, std::int64_t began) {
-  const Caught caught = caught_in_flight();
+  const auto note = encode(note_in_flight()).value_or(std::vector<std::byte>{});
   RegionSink sink(shape_.result(at), 0, 0, kLargestStep);
-  const CellFailure head{caught.kind,
-                         0,
-                         {0, slot_.errors_at_batch.load(std::memory_order_relaxed),
-                          errors_written(), began > 0 ? now_ns() - began : 0}};
-  std::byte* const to = sink.extend(sizeof head + caught.text.size());
+  const FailureHead head{0, slot_.errors_at_batch.load(std::memory_order_relaxed), errors_written(),
+                         began > 0 ? now_ns() - began : 0};
+  std::byte* const to = sink.extend(sizeof head + note.size());
   if (to == nullptr) throw std::bad_alloc{};
   std::memcpy(to, &head, sizeof head);
-  if (!caught.text.empty()) {
-    std::memcpy(to + sizeof head, caught.text.data(), caught.text.size());
-  }
+  if (!note.empty()) std::memcpy(to + sizeof head, note.data(), note.size());
   conclude(at, CellStage::failed, sink);
 }
 
