@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "tine/pipeline.h"
 
+#include <fcntl.h>
 #include <signal.h>
 
 #include <algorithm>
@@ -106,6 +107,10 @@ std::expected<RunningPipeline, Error> start_stages(const std::vector<Command>& c
     if (i + 1 < commands.size()) {
       auto pipe = os::make_pipe();
       if (!pipe) return std::unexpected(pipe.error());
+      // Fewer turns between writer and reader. Refused above /proc/sys/fs/pipe-user-pages-soft:
+      // then it is as large as others.
+      constexpr int kPipeBytes = 256 << 10;
+      ::fcntl(pipe->write.get(), F_SETPIPE_SZ, kPipeBytes);
       next_out = std::move(pipe->read);
       out = std::move(pipe->write);
       options.defaults.push_back({1, command::own_fd(out.get())});
