@@ -35,8 +35,10 @@
 #include "tine/cancel.h"
 #include "tine/codec.h"
 #include "tine/detail/codec_payload.h"
+#include "tine/detail/portable.h"
 #include "tine/error.h"
 #include "tine/launch.h"
+#include "tine/start_method.h"
 
 namespace tine {
 
@@ -51,12 +53,21 @@ struct CallOptions {
   bool leave_descendants = false;  ///< false: children that the function started die with it
   bool core_dump = false;          ///< whether a crash may leave a core file
   CancelToken cancel{};
+  /// fork_server and spawn take a function without captures, whose arguments travel: fork_server.h.
+  StartMethod start = StartMethod::fork;
 };
 
 namespace detail {
 
 /// In the child: runs the function and writes its value.
 using CallBody = std::function<std::expected<void, Error>(ByteSink&)>;
+
+/// What is to be run: by a copy of this process, or by any. Owner: the caller, of all it refers to.
+struct CallWork {
+  CallBody body{};
+  /// Empty: only a copy can.
+  std::function<std::expected<PortableCall, Error>()> portable{};
+};
 
 /// The bytes that a child has written, in memory shared with it; it is gone, so they stay as they
 /// are. Copies share them.
@@ -77,7 +88,7 @@ class CallPayload {
 class PendingCall {
  public:
   static std::expected<PendingCall, Failure> start(const CallOptions& options,
-                                                   const CallBody& body);
+                                                   const CallWork& work);
   PendingCall(PendingCall&&) noexcept;
   PendingCall& operator=(PendingCall&&) noexcept;
   ~PendingCall();
@@ -96,7 +107,7 @@ class PendingCall {
 };
 
 /// start() and finish(), again as often as the options say.
-Result<CallPayload> run_call(const CallOptions& options, const CallBody& body);
+Result<CallPayload> run_call(const CallOptions& options, const CallWork& work);
 
 Failure undecodable(const std::string& name, Error error);
 
@@ -112,6 +123,20 @@ std::expected<void, Error> call_and_write(F& fn, Arguments& arguments, ByteSink&
     const R value = std::apply(fn, std::move(arguments));
     return write_payload<R>(value, sink);
   }
+}
+
+/// References all: what is moved from is the child's copy.
+template <class R, class F, class... Args>
+CallWork work_of(F& fn, Args&... args) {
+  CallWork work;
+  work.body = [&](ByteSink& sink) {
+    auto arguments = std::forward_as_tuple(std::forward<Args>(args)...);
+    return call_and_write<R>(fn, arguments, sink);
+  };
+  if constexpr (is_portable<R, F, Args...>()) {
+    work.portable = [&] { return make_portable<R>(fn, args...); };
+  }
+  return work;
 }
 
 template <class R>
@@ -143,12 +168,8 @@ template <class F, class... Args>
 [[nodiscard]] Result<detail::CallValue<F, Args...>> call(const CallOptions& options, F&& fn,
                                                          Args&&... args) {
   using R = detail::CallValue<F, Args...>;
-  // References all: what is moved from is the child's copy.
-  const detail::CallBody body = [&](detail::ByteSink& sink) {
-    auto arguments = std::forward_as_tuple(std::forward<Args>(args)...);
-    return detail::call_and_write<R>(fn, arguments, sink);
-  };
-  return detail::value_of<R>(options.name, detail::run_call(options, body));
+  const auto work = detail::work_of<R, F, Args...>(fn, args...);
+  return detail::value_of<R>(options.name, detail::run_call(options, work));
 }
 
 template <class F, class... Args>
@@ -187,11 +208,8 @@ template <class F, class... Args>
     -> Result<SharedArray<typename detail::RangeOf<detail::CallValue<F, Args...>>::Element>> {
   using R = detail::CallValue<F, Args...>;
   using Element = typename detail::RangeOf<R>::Element;
-  const detail::CallBody body = [&](detail::ByteSink& sink) {
-    auto arguments = std::forward_as_tuple(std::forward<Args>(args)...);
-    return detail::call_and_write<R>(fn, arguments, sink);
-  };
-  auto payload = detail::run_call(options, body);
+  const auto work = detail::work_of<R, F, Args...>(fn, args...);
+  auto payload = detail::run_call(options, work);
   if (!payload) return std::unexpected(std::move(payload.error()));
   auto elements = detail::view_payload<Element>(payload->bytes());
   if (!elements) {

@@ -47,6 +47,9 @@ enum class ErrorKind : std::uint8_t {
   not_owner,               ///< the handle belongs to another process (used after a fork)
   guardian,                ///< the guardian, which ends orphans, could not be started
   threads_running,         ///< refused: a fork of a process with several threads
+  captures,                ///< the function can only be forked: it has more than code and arguments
+  fork_server_lost,        ///< no fork server, and no worker_main() to do without
+  no_worker_entry,         ///< spawn: this program did not call worker_main() first in main
   undecodable,             ///< the bytes are not a value of the wanted type
   unencodable,             ///< the value has no form that travels
 };

@@ -72,11 +72,8 @@ template <class F, class... Args>
 [[nodiscard]] Future<detail::CallValue<F, Args...>> call_async(const CallOptions& options, F&& fn,
                                                                Args&&... args) {
   using R = detail::CallValue<F, Args...>;
-  const detail::CallBody body = [&](detail::ByteSink& sink) {
-    auto arguments = std::forward_as_tuple(std::forward<Args>(args)...);
-    return detail::call_and_write<R>(fn, arguments, sink);
-  };
-  return Future<R>(detail::PendingCall::start(options, body), options.name);
+  const auto work = detail::work_of<R, F, Args...>(fn, args...);
+  return Future<R>(detail::PendingCall::start(options, work), options.name);
 }
 
 template <class F, class... Args>

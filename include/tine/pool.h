@@ -43,6 +43,7 @@
 #include "tine/launch.h"
 #include "tine/map_results.h"
 #include "tine/pool_future.h"
+#include "tine/start_method.h"
 
 namespace tine {
 
@@ -71,6 +72,8 @@ struct PoolOptions {
   std::string name{};  ///< for ps and in messages, at most 15 characters for ps
   ThreadPolicy threads = ThreadPolicy::refuse;  ///< when the pool is made
   bool core_dump = false;                       ///< whether a crash may leave a core file
+  /// How the workers come to be: see start_method.h.
+  StartMethod start = StartMethod::fork;
 };
 
 enum class Priority : unsigned char { high, normal, low };
@@ -232,7 +235,6 @@ class Pool {
   template <class R, class F, class... Ts>
   std::optional<PoolFuture<R>> submit_bytes(detail::WhenFull when_full, const TaskOptions& options,
                                             const F& fn, const Ts&... args) {
-    constexpr bool kIsPointer = detail::FunctionPointer<F>;
     return std::apply(
         [&](const auto&... pieces) -> std::optional<PoolFuture<R>> {
           for (const Error* error : {static_cast<const Error*>(nullptr), pieces.error()...}) {
@@ -241,15 +243,15 @@ class Pool {
           }
           detail::TaskRequest wanted = request(options);
           wanted.thunk = &detail::run_task<F, R, Ts...>;
-          wanted.size = (pieces.size() + ... + (kIsPointer ? sizeof(F) : 0));
+          if constexpr (detail::FunctionPointer<F>) {
+            wanted.function = reinterpret_cast<detail::Code>(fn);
+          }
+          wanted.size = (pieces.size() + ... + detail::function_size<F>);
           auto task = begin(wanted, when_full);
           if (!task) return PoolFuture<R>(std::move(*task.error()));
           if (!*task) return std::nullopt;
-          [[maybe_unused]] std::byte* to = (*task)->arguments();
-          if constexpr (kIsPointer) {
-            std::memcpy(to, &fn, sizeof fn);
-            to += sizeof fn;
-          }
+          std::byte* to = (*task)->arguments();
+          detail::write_function(fn, to);
           (pieces.write(to), ...);
           (*task)->submit();
           return PoolFuture<R>(std::move(**task), options.name);

@@ -43,6 +43,10 @@
 ///     tine::Pool pool{{.workers = 8}};
 ///     tine::PoolFuture<double> score = pool.submit(score_document, document);
 ///
+///     // The same from programs with threads, or gigabytes: a server that was forked in time.
+///     tine::ForkServer::start().value();                      // first thing in main
+///     auto sum = tine::call({.start = tine::StartMethod::fork_server}, add_up, numbers);
+///
 ///     // A value as bytes, and back, whatever the bytes are.
 ///     auto bytes = tine::encode(std::map<std::string, int>{{"a", 1}}).value();
 ///     auto value = tine::decode<std::map<std::string, int>>(bytes);
@@ -61,6 +65,7 @@
 #include "tine/exit_status.h"
 #include "tine/fd.h"
 #include "tine/fork_mutex.h"
+#include "tine/fork_server.h"
 #include "tine/future.h"
 #include "tine/launch.h"
 #include "tine/lazy_map.h"
@@ -75,6 +80,7 @@
 #include "tine/random.h"
 #include "tine/series.h"
 #include "tine/shared.h"
+#include "tine/start_method.h"
 #include "tine/throwing.h"
 #include "tine/wipe_on_fork.h"
 #include "tine/zip.h"

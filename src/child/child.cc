@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "child/child_state.h"
+#include "child/proxy.h"
 #include "child/tree_stopper.h"
 #include "os/own_pid.h"
 #include "os/pidfd.h"
@@ -69,7 +70,7 @@ enum class Ended : unsigned char { yes, limit, deadline, cancelled };
 /// With a limit there may be no time for the grace that follows a deadline: then the guardian,
 /// which watches it as well, ends the child.
 Ended wait_for_end(ChildState& state, os::Deadline limit, const CancelToken& token) {
-  if (!limit && !state.deadline && token.fd() < 0 && !state.detached) {
+  if (!limit && !state.deadline && token.fd() < 0 && state.is_ours_to_reap()) {
     // Nothing else to wait for: cheaper than poll. An error is met again, and told, by the reaping.
     [[maybe_unused]] const auto seen = os::wait_pidfd(state.pidfd.get(), os::Reap::keep, true);
     return Ended::yes;
@@ -88,6 +89,7 @@ Ended wait_for_end(ChildState& state, os::Deadline limit, const CancelToken& tok
 
 /// What is left in the group of this child, which is a zombie, goes before it is reaped.
 void kill_leftovers(ChildState& state) noexcept {
+  if (state.reports) return;  // whoever reaps it has done so
   if (auto shared = std::exchange(state.shared_group, nullptr)) {
     const bool last = shared->unreaped.fetch_sub(1) == 1;
     // This zombie keeps the group's number from being recycled.
@@ -105,6 +107,11 @@ Usage wall_since(Usage usage, Clock::time_point started) {
 /// A status that our own wait cannot give: another wait() took it, or we never were the parent.
 std::expected<Finished, Error> status_from_elsewhere(ChildState& state, int errno_value) {
   constexpr auto kForItsReaper = std::chrono::seconds(1);
+  if (state.reports) {
+    auto told = child::told_end(state.reports.get());
+    state.reports.reset();
+    if (told) return Finished{told->status, wall_since(told->usage, state.started)};
+  }
   if (const auto status = os::exit_info(state.pidfd.get(), kForItsReaper)) {
     return Finished{*status, wall_since({}, state.started)};
   }
@@ -159,7 +166,8 @@ std::expected<Finished, Error> wait_and_reap(ChildState& state) {
 bool may_reap_at_once(const ChildState& state) noexcept {
   const child::GuardianSlot* slot = state.seat.slot();
   const bool guardian_may_act = slot != nullptr && slot->deadline.load() != 0;
-  return !guardian_may_act && !state.detached && !state.shared_group && os::groups_have_pidfds();
+  return !guardian_may_act && state.is_ours_to_reap() && !state.shared_group &&
+         os::groups_have_pidfds();
 }
 
 }  // namespace
@@ -167,7 +175,7 @@ bool may_reap_at_once(const ChildState& state) noexcept {
 std::expected<Finished, Error> detail::ChildAccess::reap(ChildState& state) {
   kill_leftovers(state);
   state.seat.clear();
-  if (state.detached) return conclude(state, std::unexpected(ECHILD));
+  if (!state.is_ours_to_reap()) return conclude(state, std::unexpected(ECHILD));
   return conclude(state, os::wait_pidfd(state.pidfd.get(), os::Reap::take, true));
 }
 

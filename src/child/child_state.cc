@@ -50,6 +50,7 @@ void unlock_handles() noexcept { handles_mutex.unlock(); }
 void close_inherited_handles() noexcept {
   for (ChildState* state = first_handle; state != nullptr; state = state->next_) {
     state->pidfd.reset();
+    state->reports.reset();
     for (auto& [number, fd] : state->pipes) fd.reset();
   }
   first_handle = nullptr;

@@ -72,6 +72,8 @@ struct ChildState {
   pid_t group = 0;
   std::shared_ptr<child::SharedGroup> shared_group{};
   bool detached = false;
+  /// Where the process whose child it is tells how it ended (proxy.h); none: that is us, or init.
+  Fd reports{};
   bool leave_descendants = false;
   bool timed_out = false;
   std::chrono::milliseconds grace{2000};
@@ -81,6 +83,8 @@ struct ChildState {
   std::vector<std::pair<int, Fd>> pipes{};
   std::optional<Finished> finished{};
 
+  /// Whether it is our child, as wait(2) sees it.
+  [[nodiscard]] bool is_ours_to_reap() const noexcept { return !detached && !reports; }
   /// The group that dies with this child alone, 0 when there is none.
   [[nodiscard]] pid_t killable_group() const noexcept {
     return role == child::GroupRole::own ? group : 0;

@@ -22,6 +22,7 @@
 #include "child/after_fork.h"
 #include "child/child_state.h"
 #include "child/guardian.h"
+#include "child/proxy.h"
 #include "os/demangle.h"
 #include "os/futex.h"
 #include "os/io.h"
@@ -60,11 +61,20 @@ std::expected<DetachPipes, Error> make_detach_pipes() {
 }
 
 /// In the child, whose copies of the writing ends have been closed with all that is the parent's.
-void wait_at(const Fd& gate) noexcept {
-  char nothing;
-  [[maybe_unused]] const auto end = os::read_retry(gate.get(), &nothing, 1);
+/// False: the end of file came without a word.
+bool wait_at(const Fd& gate) noexcept {
+  char word;
+  const bool told = os::read_retry(gate.get(), &word, 1) == 1;
   ::close(gate.get());
+  return told;
 }
+
+/// What a child is besides a copy of its parent.
+struct Birth {
+  GuardianSlot* slot = nullptr;      ///< none: it is detached, or another process's
+  DetachPipes* detach = nullptr;     ///< of a detached one
+  const Fd* gate_of_host = nullptr;  ///< of another process's: see proxy.h
+};
 
 /// How many threads this process has, without those that do no harm.
 ///
@@ -160,7 +170,8 @@ void stdin_from_null() noexcept {
 
 /// In the child: from a copy of the parent to a process of its own.
 [[noreturn]] void child_main(const LaunchOptions& options, const std::function<int()>& body,
-                             GuardianSlot* slot, const DetachPipes& pipes, pid_t host) {
+                             const Birth& birth, pid_t host) {
+  GuardianSlot* const slot = birth.slot;
   if (slot != nullptr) {
     slot->pid.store(::getpid(), std::memory_order_release);
     // A host that died before that: the guardian may have looked already, and nobody would come.
@@ -178,7 +189,8 @@ void stdin_from_null() noexcept {
   while (slot != nullptr && slot->go.load(std::memory_order_acquire) == 0)
     os::futex_wait(&slot->go, 0);
   forget_guardian_of_parent();  // and with it the slot
-  if (options.detach) wait_at(pipes.gate.read);
+  if (birth.detach != nullptr) wait_at(birth.detach->gate.read);
+  if (birth.gate_of_host != nullptr && !wait_at(*birth.gate_of_host)) ::_exit(0);
   constexpr sigset_t none{};  // empty; a function of libc for that would be a page fault here
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   // exit() inside the function: the handlers and static objects are the parent's.
@@ -194,8 +206,8 @@ void stdin_from_null() noexcept {
 }
 
 /// Forks; gives the pid to the parent and does not return in the child.
-pid_t fork_child(const LaunchOptions& options, const std::function<int()>& body, GuardianSlot* slot,
-                 const DetachPipes& pipes) {
+pid_t fork_child(const LaunchOptions& options, const std::function<int()>& body,
+                 const Birth& birth) {
   flush_standard_streams();
   detail::lock_handles();
   const os::AllSignalsBlocked blocked;
@@ -207,17 +219,18 @@ pid_t fork_child(const LaunchOptions& options, const std::function<int()>& body,
     errno = saved;
     return pid;
   }
-  if (options.detach) {
+  if (birth.detach != nullptr) {
     ::setsid();  // out of the host's group before launch() returns: that group may be killed then
     const pid_t inner = ::fork();
     if (inner != 0) {
       const pid_t told = inner < 0 ? -errno : inner;
       // When this fails the parent sees the end of file.
-      [[maybe_unused]] const auto written = ::write(pipes.pid.write.get(), &told, sizeof told);
+      [[maybe_unused]] const auto written =
+          ::write(birth.detach->pid.write.get(), &told, sizeof told);
       ::_exit(0);
     }
   }
-  child_main(options, body, slot, pipes, host);
+  child_main(options, body, birth, host);
 }
 
 std::unexpected<Error> threads_refused() {
@@ -231,6 +244,25 @@ std::unexpected<Error> threads_refused() {
 }
 
 }  // namespace
+
+std::expected<Child, Error> launch_for_host(const LaunchOptions& options, Fd gate,
+                                            const std::function<int()>& body) {
+  auto state = std::make_unique<detail::ChildState>();
+  state->leave_descendants = options.leave_descendants;
+  const pid_t pid = fork_child(options, body, {.gate_of_host = gate ? &gate : nullptr});
+  if (pid < 0) return os::failed(Stage::fork, errno, "a function");
+  ::setpgid(pid, pid);
+  state->pid = state->group = pid;
+  state->started = std::chrono::steady_clock::now();
+  state->pidfd = os::open_pidfd(pid);
+  if (state->pidfd) return detail::ChildAccess::make(std::move(state));
+  const int error = errno;
+  ::kill(pid, SIGKILL);
+  while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  return os::failed(Stage::fork, error, "a function");
+}
+
 }  // namespace tine::child
 
 namespace tine::detail {
@@ -277,7 +309,8 @@ std::expected<Child, Error> launch_body(const LaunchOptions& options,
     if (!made) return std::unexpected(made.error());
     pipes = std::move(*made);
   }
-  pid_t pid = child::fork_child(options, body, state->seat.slot(), pipes);
+  pid_t pid = child::fork_child(
+      options, body, {.slot = state->seat.slot(), .detach = options.detach ? &pipes : nullptr});
   if (pid < 0) return os::failed(Stage::fork, errno, "a function");
   if (options.detach) {
     auto inner = detached_pid(pid, pipes);

@@ -2,6 +2,7 @@
 #include "os/shared_region.h"
 
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include <atomic>
@@ -9,6 +10,8 @@
 #include <cstdint>
 #include <string>
 
+#include "os/io.h"
+#include "os/pidfd.h"
 #include "os/system_error.h"
 
 #ifndef MADV_POPULATE_WRITE
@@ -80,13 +83,48 @@ void* aligned_place(std::size_t size) noexcept {
 
 }  // namespace
 
+namespace {
+
+/// Of a file, or of -1: anonymous. nullptr: refused.
+std::byte* map_shared(int file, std::size_t size) noexcept {
+  void* const at = ::mmap(aligned_place(size), size, PROT_READ | PROT_WRITE,
+                          MAP_SHARED | MAP_NORESERVE | (file < 0 ? MAP_ANONYMOUS : 0), file, 0);
+  return at == MAP_FAILED ? nullptr : static_cast<std::byte*>(at);
+}
+
+std::unexpected<Error> no_memory(std::size_t size) {
+  return failed(Stage::prepare, ENOMEM, std::to_string(size) + " bytes of shared memory");
+}
+
+}  // namespace
+
 std::expected<SharedRegion, Error> SharedRegion::reserve(std::size_t most, std::size_t least) {
   for (std::size_t size = most; size >= least && size > 0; size /= 2) {
-    void* at = ::mmap(aligned_place(size), size, PROT_READ | PROT_WRITE,
-                      MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (at != MAP_FAILED) return SharedRegion(static_cast<std::byte*>(at), size);
+    if (std::byte* const at = map_shared(-1, size)) return SharedRegion(at, size);
   }
-  return failed(Stage::prepare, ENOMEM, std::to_string(least) + " bytes of shared memory");
+  return no_memory(least);
+}
+
+/// RLIMIT_FSIZE holds for files in memory as well.
+std::expected<SharedRegion::WithFile, Error> SharedRegion::reserve_file(std::size_t most,
+                                                                        std::size_t least) {
+  Fd file = above_stdio(Fd{::memfd_create("tine-shared", MFD_CLOEXEC)});
+  if (!file) return failed(Stage::prepare, errno, "shared memory");
+  for (std::size_t size = most; size >= least && size > 0; size /= 2) {
+    if (set_file_size(file.get(), static_cast<off_t>(size)) != 0) continue;
+    if (std::byte* const at = map_shared(file.get(), size)) {
+      return WithFile{std::move(file), SharedRegion(at, size)};
+    }
+  }
+  return no_memory(least);
+}
+
+std::expected<SharedRegion, Error> SharedRegion::attach(int file) {
+  struct stat found{};
+  if (::fstat(file, &found) != 0) return failed(Stage::prepare, errno, "shared memory");
+  const auto size = static_cast<std::size_t>(found.st_size);
+  if (std::byte* const at = map_shared(file, size)) return SharedRegion(at, size);
+  return no_memory(size);
 }
 
 SharedRegion::~SharedRegion() {

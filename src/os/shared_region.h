@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-/// Memory that a process shares with the children it forks: no name, no descriptor, no file system.
+/// Memory that a process shares with the children it forks: no name, no descriptor, no file system;
+/// and the same with a descriptor, for processes that are no copies of it.
 ///
 /// Address space is reserved for as much as might ever be needed; pages come as they are touched.
 /// That costs the same for 1 GiB as for 1 KiB, and a child can write more than its parent knew of
@@ -15,6 +16,7 @@
 #include <utility>
 
 #include "tine/error.h"
+#include "tine/fd.h"
 
 namespace tine::os {
 
@@ -29,6 +31,13 @@ class SharedRegion {
   /// Errors: out_of_memory: not even `least` can be had.
   [[nodiscard]] static std::expected<SharedRegion, Error> reserve(std::size_t most,
                                                                   std::size_t least);
+  /// The same behind a descriptor, which closes on exec and can be passed to whoever is to attach
+  /// it. Errors: out_of_memory, too_many_files.
+  struct WithFile;
+  [[nodiscard]] static std::expected<WithFile, Error> reserve_file(std::size_t most,
+                                                                   std::size_t least);
+  /// All of a file that reserve_file() has made, here or elsewhere.
+  [[nodiscard]] static std::expected<SharedRegion, Error> attach(int file);
   SharedRegion(SharedRegion&& other) noexcept
       : at_(std::exchange(other.at_, nullptr)), size_(std::exchange(other.size_, 0)) {}
   SharedRegion& operator=(SharedRegion&& other) noexcept {
@@ -52,6 +61,11 @@ class SharedRegion {
   SharedRegion(std::byte* at, std::size_t size) noexcept : at_(at), size_(size) {}
   std::byte* at_ = nullptr;
   std::size_t size_ = 0;
+};
+
+struct SharedRegion::WithFile {
+  Fd file;
+  SharedRegion region;
 };
 
 /// A part of a region, which somebody else owns.

@@ -53,6 +53,9 @@ const char* kind_text(ErrorKind kind) {
     case ErrorKind::cancelled: return "cancelled";
     case ErrorKind::not_owner: return "the handle belongs to another process";
     case ErrorKind::threads_running: return "this process has several threads";
+    case ErrorKind::captures: return "the function needs this process's memory";
+    case ErrorKind::fork_server_lost: return "there is no fork server";
+    case ErrorKind::no_worker_entry: return "this program has no worker entry";
     case ErrorKind::no_such_process: return "there is no such process";
     case ErrorKind::undecodable: return "the bytes are not such a value";
     case ErrorKind::unencodable: return "the value cannot travel";

@@ -7,6 +7,7 @@
 #include "child/child_state.h"
 #include "os/pidfd.h"
 #include "work/call_channel.h"
+#include "work/call_order.h"
 #include "work/child_errors.h"
 #include "work/memory_limit.h"
 #include "work/symbolise.h"
@@ -165,6 +166,12 @@ struct detail::PendingCall::State {
         made.message = read_payload<std::string>(channel.payload()).value_or("");
         return std::unexpected(std::move(made));
       }
+      case CallStage::refused: {
+        const auto why = read_payload<std::string>(channel.payload()).value_or("");
+        return std::unexpected(tine::not_started(
+            options.name,
+            {ErrorKind::not_found, 0, Stage::prepare, subject_of(options.name), why}));
+      }
       case CallStage::running: break;
     }
     return std::unexpected(of_silence());
@@ -179,12 +186,11 @@ detail::PendingCall::~PendingCall() {
   if (state_) state_->end(Ending::cancelled, std::chrono::milliseconds(0));
 }
 
-std::expected<detail::PendingCall, Failure> detail::PendingCall::start(const CallOptions& options,
-                                                                       const CallBody& body) {
-  auto channel = CallChannel::create();
-  if (!channel) return std::unexpected(not_started(options.name, channel.error()));
-  auto errors = ChildErrors::create();
-  if (!errors) return std::unexpected(not_started(options.name, errors.error()));
+namespace {
+
+/// A copy of this process.
+std::expected<Child, Error> fork_call(const CallOptions& options, const detail::CallBody& body,
+                                      const CallChannel& channel, ChildErrors& errors) {
   const LaunchOptions how{.timeout = options.timeout,
                           .grace = options.grace,
                           .name = options.name,
@@ -193,12 +199,39 @@ std::expected<detail::PendingCall, Failure> detail::PendingCall::start(const Cal
                           .leave_descendants = options.leave_descendants};
   work::prepare_crash_reports();
   const auto core = options.core_dump ? work::CoreDump::yes : work::CoreDump::no;
-  auto child = launch_body(how, [&] {
-    work::install_crash_handlers(channel->report(), core);
-    errors->become_stderr();
+  return detail::launch_body(how, [&] {
+    work::install_crash_handlers(channel.report(), core);
+    errors.become_stderr();
     if (options.memory > 0) work::limit_memory(options.memory);
-    return channel->run(body);
+    return channel.run(body);
   });
+}
+
+std::expected<Child, Error> start_child(const CallOptions& options, const detail::CallWork& work,
+                                        const CallChannel& channel, ChildErrors& errors) {
+  if (options.start == StartMethod::fork) return fork_call(options, work.body, channel, errors);
+  if (!work.portable) {
+    return std::unexpected(
+        Error{ErrorKind::captures, 0, Stage::prepare, subject_of(options.name),
+              "it captures something (or could: [&] and [=] count), or its arguments cannot "
+              "travel: StartMethod::fork takes any, the others a function and its arguments"});
+  }
+  const auto call = work.portable();
+  if (!call) return std::unexpected(call.error());
+  return work::start_call_elsewhere(options, *call, channel, errors);
+}
+
+}  // namespace
+
+std::expected<detail::PendingCall, Failure> detail::PendingCall::start(const CallOptions& options,
+                                                                       const CallWork& work) {
+  const bool copy = options.start == StartMethod::fork;
+  auto channel =
+      CallChannel::create(copy ? CallChannel::Reach::copies : CallChannel::Reach::any_process);
+  if (!channel) return std::unexpected(not_started(options.name, channel.error()));
+  auto errors = ChildErrors::create();
+  if (!errors) return std::unexpected(not_started(options.name, errors.error()));
+  auto child = start_child(options, work, *channel, *errors);
   if (!child) return std::unexpected(not_started(options.name, child.error()));
   errors->keep_from_later_children();
   auto state = std::make_unique<State>(options, std::move(*channel), std::move(*errors));
@@ -221,9 +254,9 @@ Result<detail::CallPayload> detail::PendingCall::finish() {
   return state_->result();
 }
 
-Result<detail::CallPayload> detail::run_call(const CallOptions& options, const CallBody& body) {
+Result<detail::CallPayload> detail::run_call(const CallOptions& options, const CallWork& work) {
   for (int attempt = 1;; ++attempt) {
-    auto pending = PendingCall::start(options, body);
+    auto pending = PendingCall::start(options, work);
     auto result =
         pending ? pending->finish() : Result<CallPayload>(std::unexpected(pending.error()));
     if (result) return result;

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "os/own_fds.h"
 #include "os/own_pid.h"
 #include "work/exception_record.h"
 #include "work/region_sink.h"
@@ -50,7 +51,8 @@ SpareRegions& spare_regions() {
 }  // namespace
 
 struct CallChannel::Region {
-  explicit Region(os::SharedRegion given) noexcept : memory(std::move(given)) {}
+  explicit Region(os::SharedRegion given, Fd given_file = {}) noexcept
+      : memory(std::move(given)), file(std::move(given_file)) {}
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;
   ~Region() {
@@ -58,27 +60,53 @@ struct CallChannel::Region {
   }
 
   os::SharedRegion memory;
+  Fd file;  ///< for whoever attaches it
   const pid_t owner = os::own_pid();
   bool reusable = false;
 };
 
-std::expected<CallChannel, Error> CallChannel::create() {
-  constexpr std::size_t kMost = std::size_t{64} << 30;  // of address space
-  constexpr std::size_t kLeast = std::size_t{64} << 10;
-  os::SharedRegion memory = spare_regions().take();
-  if (!memory) {
+namespace {
+
+constexpr std::size_t kMost = std::size_t{64} << 30;  // of address space
+constexpr std::size_t kLeast = std::size_t{64} << 10;
+
+}  // namespace
+
+void CallChannel::begin() const noexcept {
+  new (region_->memory.data()) Head;
+  new (region_->memory.data() + kReportOffset) CrashReport{};
+}
+
+std::expected<CallChannel, Error> CallChannel::create(Reach reach) {
+  CallChannel channel;
+  if (reach == Reach::any_process) {
+    auto made = os::SharedRegion::reserve_file(kMost, kLeast);
+    if (!made) return std::unexpected(made.error());
+    os::note_own(made->file.get());
+    channel.region_ = std::make_shared<Region>(std::move(made->region), std::move(made->file));
+  } else if (os::SharedRegion spare = spare_regions().take()) {
+    channel.region_ = std::make_shared<Region>(std::move(spare));
+  } else {
     auto reserved = os::SharedRegion::reserve(kMost, kLeast);
     if (!reserved) return std::unexpected(reserved.error());
-    memory = std::move(*reserved);
+    channel.region_ = std::make_shared<Region>(std::move(*reserved));
   }
+  channel.begin();
+  return channel;
+}
+
+int CallChannel::file() const noexcept { return region_->file.get(); }
+
+std::expected<CallChannel, Error> CallChannel::attach(int file) {
+  auto region = os::SharedRegion::attach(file);
+  if (!region) return std::unexpected(region.error());
   CallChannel channel;
-  channel.region_ = std::make_shared<Region>(std::move(memory));
-  new (channel.region_->memory.data()) Head;
-  new (channel.region_->memory.data() + kReportOffset) CrashReport{};
+  channel.region_ = std::make_shared<Region>(std::move(*region));
   return channel;
 }
 
 void CallChannel::allow_reuse() noexcept {
+  if (region_->file) return;  // a descriptor that is kept would be somebody's surprise
   region_->reusable = payload().size() <= kFirstPage - kPayloadOffset;
 }
 
@@ -101,10 +129,19 @@ void CallChannel::run_body(const detail::CallBody& body) const {
   RegionSink value = sink();
   auto written = body(value);
   if (written) return conclude(CallStage::value, value.position());
-  RegionSink text = sink();  // from the beginning again
-  [[maybe_unused]] const auto told =
-      detail::write_payload<std::string>(written.error().to_string(), text);
-  conclude(CallStage::unencodable, text.position());
+  conclude_with(CallStage::unencodable, written.error().to_string());
+}
+
+/// From the beginning again.
+void CallChannel::conclude_with(CallStage stage, const std::string& text) const {
+  RegionSink to = sink();
+  [[maybe_unused]] const auto told = detail::write_payload<std::string>(text, to);
+  conclude(stage, to.position());
+}
+
+int CallChannel::refuse(const Error& error) const noexcept {
+  conclude_with(CallStage::refused, error.to_string());
+  return 1;
 }
 
 void CallChannel::tell(const ExceptionRecord& record) const {
@@ -147,7 +184,7 @@ CrashReport& CallChannel::report() const noexcept {
 
 CallStage CallChannel::stage() const noexcept {
   const CallStage stage = head().stage.load(std::memory_order_acquire);
-  return stage <= CallStage::out_of_memory ? stage : CallStage::running;
+  return stage <= CallStage::refused ? stage : CallStage::running;
 }
 
 std::span<const std::byte> CallChannel::payload() const noexcept {

@@ -14,6 +14,7 @@
 #include <expected>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "os/shared_region.h"
 #include "tine/call.h"
@@ -26,20 +27,33 @@ namespace tine::work {
 
 /// How far the child has come.
 enum class CallStage : std::uint32_t {
-  running,       ///< and nothing else, if it ends like this
-  value,         ///< the payload is the value
-  threw,         ///< the payload is an ExceptionRecord
-  unencodable,   ///< the payload is an Error's text: the value could not be written
-  out_of_memory  ///< bad_alloc left the function
+  running,        ///< and nothing else, if it ends like this
+  value,          ///< the payload is the value
+  threw,          ///< the payload is an ExceptionRecord
+  unencodable,    ///< the payload is an Error's text: the value could not be written
+  out_of_memory,  ///< bad_alloc left the function
+  refused         ///< the payload is an Error's text: nothing has been run
 };
 
 class CallChannel {
  public:
-  /// Errors: out_of_memory.
-  static std::expected<CallChannel, Error> create();
+  /// Which processes can have the memory.
+  enum class Reach : unsigned char {
+    copies,       ///< those that are forked from this one
+    any_process,  ///< whoever is handed file()
+  };
+  /// Errors: out_of_memory, too_many_files.
+  static std::expected<CallChannel, Error> create(Reach reach = Reach::copies);
+  /// In a child that is no copy.
+  static std::expected<CallChannel, Error> attach(int file);
+  /// What it attaches; -1 for a channel for copies.
+  [[nodiscard]] int file() const noexcept;
 
   /// In the child: runs `body` and says how it went. Gives the exit code.
   int run(const detail::CallBody& body) const noexcept;
+
+  /// Instead: why it cannot run anything. Gives the exit code.
+  int refuse(const Error& error) const noexcept;
 
   /// Where the child tells where it is.
   [[nodiscard]] CrashReport& report() const noexcept;
@@ -63,16 +77,19 @@ class CallChannel {
   static_assert(std::atomic<CallStage>::is_always_lock_free);
   /// As well aligned as a payload's elements may want to be.
   static constexpr std::size_t kReportOffset = 64;
-  static constexpr std::size_t kPayloadOffset = 704;
+  static constexpr std::size_t kPayloadOffset = 1792;
   static_assert(kReportOffset + sizeof(CrashReport) <= kPayloadOffset && kPayloadOffset % 64 == 0);
   static constexpr std::size_t kFirstPage = 4096;
 
+  void begin() const noexcept;
   [[nodiscard]] Head& head() const noexcept;
   [[nodiscard]] RegionSink sink() const noexcept;
   void conclude(CallStage stage, std::size_t end) const noexcept;
   void run_body(const detail::CallBody& body) const;
   void tell(const ExceptionRecord& record) const;
   void tell_exception() const noexcept;
+
+  void conclude_with(CallStage stage, const std::string& text) const;
 
   std::shared_ptr<Region> region_;
 };

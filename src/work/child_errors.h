@@ -25,6 +25,8 @@ class ChildErrors {
 
   /// In the child: becomes stderr, and nothing else.
   void become_stderr() noexcept;
+  /// What a child that is no copy of this process gets as its stderr.
+  [[nodiscard]] int file() const noexcept { return file_.get(); }
   /// In the parent, once the child has it: children forked from now on don't.
   void keep_from_later_children() const noexcept;
   /// In the parent: writes what is new to our own stderr. What that does not take is dropped.

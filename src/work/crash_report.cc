@@ -260,6 +260,17 @@ void unmap_alternate_stack(void* stack) noexcept {
   ::munmap(static_cast<std::byte*>(stack) - guard, guard + kStackSize);
 }
 
+/// What lies in no module of ours is left out.
+void translate(RawBacktrace& backtrace, const ModuleMap& from) noexcept {
+  const Translation translation(from);
+  std::size_t kept = 0;
+  for (const std::uintptr_t address : backtrace.addresses()) {
+    const std::uintptr_t here = translation.here(address);
+    if (here != 0) backtrace.frames[kept++] = here;
+  }
+  backtrace.count = kept;
+}
+
 /// Each number is read once and then kept within its bounds: a child may go on writing.
 RawBacktrace copy_of(CrashReport& report) noexcept {
   const auto read = [](auto& value) {
@@ -272,6 +283,7 @@ RawBacktrace copy_of(CrashReport& report) noexcept {
   copy.fault_address = read(report.fault_address);
   copy.count = std::min<std::size_t>(read(report.count), kMostFrames);
   for (std::size_t i = 0; i < copy.count; ++i) copy.frames[i] = read(report.frames[i]);
+  if (read(report.modules.count) != 0) translate(copy, report.modules);
   return copy;
 }
 

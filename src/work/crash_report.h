@@ -26,6 +26,8 @@
 #include <string>
 #include <type_traits>
 
+#include "work/modules.h"
+
 namespace tine::work {
 
 inline constexpr std::size_t kMostFrames = 64;
@@ -45,6 +47,7 @@ struct CrashReport {
   std::uint64_t fault_address;
   std::uint32_t count;
   std::uint64_t frames[kMostFrames];
+  ModuleMap modules;  ///< of a child that is no copy of its parent
 };
 static_assert(std::is_trivially_copyable_v<CrashReport>);
 

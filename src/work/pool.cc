@@ -77,6 +77,7 @@ detail::TaskRequest Pool::request(const TaskOptions& options) const noexcept {
   static const PoolOptions kNone{};
   const PoolOptions& own = state_ ? state_->options : kNone;
   return {.thunk = nullptr,
+          .function = nullptr,
           .size = 0,
           .timeout = options.timeout.count() > 0 ? options.timeout : own.timeout,
           .retries = options.retries >= 0 ? options.retries : own.retries,

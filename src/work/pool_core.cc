@@ -24,7 +24,9 @@
 #include "tine/process.h"
 #include "work/crash_report.h"
 #include "work/failure_note.h"
+#include "work/modules.h"
 #include "work/pool_keeper.h"
+#include "work/pool_order.h"
 #include "work/worker_count.h"
 
 namespace tine::detail {
@@ -78,7 +80,9 @@ std::expected<std::shared_ptr<PoolCore>, Error> PoolCore::start(const PoolOption
   if (workers > work::kMostSeats) {
     return std::unexpected(refused(ErrorKind::invalid_argument, "a pool has at most 512 workers"));
   }
-  auto memory = PoolMemory::create(work::kMostSeats);
+  const bool copies = options.start == StartMethod::fork;
+  auto memory = PoolMemory::create(
+      work::kMostSeats, copies ? PoolMemory::Reach::copies : PoolMemory::Reach::any_process);
   if (!memory) return std::unexpected(memory.error());
   std::shared_ptr<PoolCore> core(new PoolCore(options, std::move(*memory)));
   core->table_.target.store(static_cast<std::uint32_t>(workers));
@@ -101,14 +105,16 @@ std::expected<void, Error> PoolCore::start_keeper() {
   Fd keepers_requests = os::above_stdio(Fd{pair[1]});
   life_ = std::move(life->write);
   work::prepare_crash_reports();
+  const work::PoolKeeper::Ends ends{calls_.get(), life->read.get(), keepers_requests.get()};
   const LaunchOptions how{.grace = 0ms, .name = "tine-keeper", .threads = options_.threads};
-  auto keeper = launch_body(how, [&] {
-    life_.reset();
-    requests_.reset();
-    work::PoolKeeper self(*memory_, options_,
-                          {calls_.get(), life->read.get(), keepers_requests.get()});
-    return self.run();
-  });
+  auto keeper = options_.start == StartMethod::fork
+                    ? launch_body(how,
+                                  [&] {
+                                    life_.reset();
+                                    requests_.reset();
+                                    return work::PoolKeeper(*memory_, options_, ends).run();
+                                  })
+                    : work::start_keeper_elsewhere(options_, *memory_, ends);
   if (!keeper) return std::unexpected(keeper.error());
   keeper_ = std::move(*keeper);
   // From now on: the keeper has its copies.
@@ -183,6 +189,7 @@ PoolCore::Begun PoolCore::begin(const TaskRequest& request, WhenFull when_full) 
   std::unique_lock lock(mutex_);
   if (!wait_for_room(queue, when_full)) return std::nullopt;
   if (auto refused = refusal()) return std::unexpected(std::move(refused));
+  if (auto unknown = note_code(request)) return std::unexpected(std::move(unknown));
   const auto slot = take_slot();
   if (!slot) return std::unexpected(std::move(const_cast<std::unique_ptr<Failure>&>(slot.error())));
   TaskSlot& task = memory_->slots()[*slot];
@@ -205,6 +212,16 @@ PoolCore::Begun PoolCore::begin(const TaskRequest& request, WhenFull when_full) 
   task.crashes = 0;
   ++submitted_;
   return *slot;
+}
+
+/// For workers that are no copies: where the code of this task is. Why it is nowhere, if so.
+std::unique_ptr<Failure> PoolCore::note_code(const TaskRequest& request) {
+  if (options_.start == StartMethod::fork) return nullptr;
+  for (const Code code : {reinterpret_cast<Code>(request.thunk), request.function}) {
+    if (code == nullptr) continue;
+    if (auto added = memory_->add_code(code); !added) return not_started(added.error());
+  }
+  return nullptr;
 }
 
 std::expected<std::uint32_t, std::unique_ptr<Failure>> PoolCore::take_slot() {
@@ -328,6 +345,14 @@ bool PoolCore::wait_until(std::uint32_t slot, os::Deadline deadline) noexcept {
   }
 }
 
+/// From what the keeper calls them.
+void PoolCore::translate(std::vector<std::uint64_t>& frames) const {
+  if (options_.start == StartMethod::fork) return;
+  const work::Translation translation(table_.keeper_modules);
+  for (std::uint64_t& frame : frames) frame = translation.here(frame);
+  std::erase(frames, 0);
+}
+
 Failure PoolCore::failure_of(std::uint32_t slot, const std::string& name) const {
   TaskSlot& task = memory_->slots()[slot];
   std::span<const std::byte> bytes = memory_->result(task);
@@ -344,7 +369,8 @@ Failure PoolCore::failure_of(std::uint32_t slot, const std::string& name) const 
     bytes = std::span(table_.broken_note).first(size);
   }
   if (task.kind == ResultKind::broken || task.kind == ResultKind::failure) {
-    const auto note = decode<work::FailureNote>(bytes);
+    auto note = decode<work::FailureNote>(bytes);
+    if (note) translate(note->frames);
     made = note ? note->to_failure() : undecodable_value(name, note.error());
   }
   made.attempts = std::max<int>(1, task.attempts);

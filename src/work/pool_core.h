@@ -76,6 +76,8 @@ class PoolCore {
   [[nodiscard]] bool is_full(std::uint32_t queue) noexcept;
   bool wait_for_room(std::uint32_t queue, WhenFull when_full);
   [[nodiscard]] std::unique_ptr<Failure> refusal() const;
+  [[nodiscard]] std::unique_ptr<Failure> note_code(const TaskRequest& request);
+  void translate(std::vector<std::uint64_t>& frames) const;
   std::expected<std::uint32_t, std::unique_ptr<Failure>> take_slot();
   std::optional<std::uint32_t> collect_dropped(std::size_t most) noexcept;
   void free_slot(std::uint32_t slot) noexcept;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <span>
 #include <string>
@@ -14,6 +15,7 @@
 #include "os/life_word.h"
 #include "os/pidfd.h"
 #include "tine/launch.h"
+#include "work/pool_order.h"
 #include "work/pool_worker.h"
 #include "work/worker_count.h"
 
@@ -206,7 +208,9 @@ std::expected<void, Error> PoolKeeper::start_worker(std::size_t place) {
                                .core = options_.core_dump ? CoreDump::yes : CoreDump::no,
                                .memory = options_.memory};
   WorkerProcess& process = seats_[place].process;
-  auto started = process.start(how, seat.crash, [&] { return worker_main(place); });
+  auto started = options_.start == StartMethod::spawn
+                     ? spawn_worker(how, place)
+                     : process.start(how, seat.crash, [&] { return worker_main(place); });
   if (!started) return started;
   table_.alive.fetch_add(1);
   seat.pid.store(process.pid());
@@ -216,6 +220,14 @@ std::expected<void, Error> PoolKeeper::start_worker(std::size_t place) {
     on_ended(place);
   }
   return watched;
+}
+
+std::expected<void, Error> PoolKeeper::spawn_worker(const WorkerProcess::How& how,
+                                                    std::size_t place) {
+  auto order = worker_order(options_, place);
+  if (!order) return std::unexpected(order.error());
+  const std::array fds{memory_.file(), ends_.calls};
+  return seats_[place].process.spawn(how, std::move(*order), fds);
 }
 
 /// In the child.
@@ -489,6 +501,12 @@ void PoolKeeper::judge_end(std::size_t place, const std::expected<Finished, Erro
   if (idle_deaths_ < kMostIdleDeaths) return;
   FailureNote note = death_note(place, finished);
   note.message = "workers die one after the other without a task";
+  fail_queued(note, true);
+}
+
+void PoolKeeper::refuse(const Error& why) {
+  FailureNote note = note_of(Cause::not_started, "no worker could be started");
+  note.obstacle = why.to_string();
   fail_queued(note, true);
 }
 

@@ -36,6 +36,8 @@ class PoolKeeper {
   PoolKeeper(PoolMemory& memory, const PoolOptions& options, const Ends& ends);
   PoolKeeper(PoolKeeper&&) = delete;
 
+  /// Before run(): no worker can be made, and why.
+  void refuse(const Error& why);
   /// The whole life of the process. Gives its exit code.
   int run();
 
@@ -59,6 +61,7 @@ class PoolKeeper {
   // Workers.
   void see_to_backlog();
   std::expected<void, Error> start_worker(std::size_t place);
+  std::expected<void, Error> spawn_worker(const WorkerProcess::How& how, std::size_t place);
   int worker_main(std::size_t place);
   [[nodiscard]] std::size_t alive() const noexcept;
   [[nodiscard]] std::size_t starting() const noexcept;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "os/life_word.h"
+#include "os/own_fds.h"
 
 namespace tine::work {
 
@@ -24,21 +25,6 @@ constexpr std::size_t kMostInSmall = std::size_t{16} << 10;
 constexpr std::size_t kMostKept = std::size_t{16} << 20;
 
 std::size_t whole_pages(std::size_t size) noexcept { return (size + kPage - 1) / kPage * kPage; }
-
-/// How much there is of everything. Where address space is limited there is less of it.
-struct Plan {
-  std::size_t slots = std::size_t{1} << 22;
-  std::size_t entries = std::size_t{1} << 20;
-  std::size_t small = std::size_t{1} << 22;
-  std::size_t large = std::size_t{1} << 20;
-
-  void halve() noexcept {
-    for (std::size_t* const count : {&slots, &entries, &small, &large}) *count /= 2;
-  }
-  [[nodiscard]] std::size_t returned() const noexcept {
-    return std::min(entries, std::size_t{1} << 16);
-  }
-};
 
 /// The parts of a region, one after the other, each at the beginning of a page.
 class Parts {
@@ -175,37 +161,67 @@ std::span<std::byte> ChunkArea::at(std::uint32_t first, std::size_t size) const 
 
 // ---- All of it ----
 
-std::expected<std::unique_ptr<PoolMemory>, Error> PoolMemory::create(std::size_t seats) {
+/// How much there is of everything. Where address space is limited there is less of it.
+struct PoolMemory::Plan {
+  std::size_t slots = std::size_t{1} << 22;
+  std::size_t entries = std::size_t{1} << 20;
+  std::size_t small = std::size_t{1} << 22;
+  std::size_t large = std::size_t{1} << 20;
+
+  static constexpr std::size_t kLeastSlots = 1024;
+  void halve() noexcept {
+    for (std::size_t* const count : {&slots, &entries, &small, &large}) *count /= 2;
+  }
+  [[nodiscard]] std::size_t returned() const noexcept {
+    return std::min(entries, std::size_t{1} << 16);
+  }
+};
+
+/// Gives the size of all; nullptr: nothing but that.
+std::size_t PoolMemory::lay_out(std::byte* at, const Plan& plan, std::size_t seats) noexcept {
   using Word32 = std::atomic<std::uint32_t>;
   using Word64 = std::atomic<std::uint64_t>;
+  Parts parts(at);
+  table_ = parts.next<PoolTable>(1).data();
+  seats_ = parts.next<PoolSeat>(seats);
+  for (std::size_t i = 0; i < kQueues; ++i) {
+    entries_[i] = parts.next<Word64>(i == kReturned ? plan.returned() : plan.entries);
+  }
+  slots_ = parts.next<TaskSlot>(plan.slots);
+  const auto small_owners = parts.next<Word32>(plan.small);
+  const auto large_owners = parts.next<Word32>(plan.large);
+  const os::SharedPart small(parts.next<std::byte>(plan.small * kSmallChunk));
+  const os::SharedPart large(parts.next<std::byte>(plan.large * kLargeChunk));
+  if (at != nullptr) {
+    areas_ = {ChunkArea(small_owners, small, kSmallChunk, table_->chunks_used[0]),
+              ChunkArea(large_owners, large, kLargeChunk, table_->chunks_used[1])};
+  }
+  return parts.size();
+}
+
+std::expected<std::unique_ptr<PoolMemory>, Error> PoolMemory::create(std::size_t seats,
+                                                                     Reach reach) {
   auto memory = std::make_unique<PoolMemory>();
-  const auto lay_out = [&](std::byte* at, const Plan& plan) {
-    Parts parts(at);
-    memory->table_ = parts.next<PoolTable>(1).data();
-    memory->seats_ = parts.next<PoolSeat>(seats);
-    for (std::size_t i = 0; i < kQueues; ++i) {
-      memory->entries_[i] = parts.next<Word64>(i == kReturned ? plan.returned() : plan.entries);
+  for (Plan plan; plan.slots >= Plan::kLeastSlots; plan.halve()) {
+    const std::size_t size = memory->lay_out(nullptr, plan, seats);
+    std::optional<Error> refused;
+    if (reach == Reach::any_process) {
+      auto made = os::SharedRegion::reserve_file(size, size);
+      if (made) {
+        memory->region_ = std::move(made->region);
+        memory->file_ = std::move(made->file);
+        os::note_own(memory->file_.get());
+      } else {
+        refused = std::move(made.error());
+      }
+    } else if (auto region = os::SharedRegion::reserve(size, size)) {
+      memory->region_ = std::move(*region);
+    } else {
+      refused = std::move(region.error());
     }
-    memory->slots_ = parts.next<TaskSlot>(plan.slots);
-    const auto small_owners = parts.next<Word32>(plan.small);
-    const auto large_owners = parts.next<Word32>(plan.large);
-    const os::SharedPart small(parts.next<std::byte>(plan.small * kSmallChunk));
-    const os::SharedPart large(parts.next<std::byte>(plan.large * kLargeChunk));
-    if (at != nullptr) {
-      memory->areas_ = {
-          ChunkArea(small_owners, small, kSmallChunk, memory->table_->chunks_used[0]),
-          ChunkArea(large_owners, large, kLargeChunk, memory->table_->chunks_used[1])};
-    }
-    return parts.size();
-  };
-  constexpr std::size_t kLeastSlots = 1024;
-  for (Plan plan; plan.slots >= kLeastSlots; plan.halve()) {
-    const std::size_t size = lay_out(nullptr, plan);
-    auto region = os::SharedRegion::reserve(size, size);
-    if (!region && plan.slots / 2 < kLeastSlots) return std::unexpected(region.error());
-    if (!region) continue;
-    memory->region_ = std::move(*region);
-    lay_out(memory->region_.data(), plan);
+    if (refused && plan.slots / 2 < Plan::kLeastSlots) return std::unexpected(*refused);
+    if (refused) continue;
+    memory->lay_out(memory->region_.data(), plan, seats);
     break;
   }
   // All else is zero, which is what it holds when it is new.
@@ -217,6 +233,64 @@ std::expected<std::unique_ptr<PoolMemory>, Error> PoolMemory::create(std::size_t
   }
   new (memory->table_) PoolTable;
   return memory;
+}
+
+/// The size tells by which plan it was made.
+std::expected<std::unique_ptr<PoolMemory>, Error> PoolMemory::attach(Fd file) {
+  auto region = os::SharedRegion::attach(file.get());
+  if (!region) return std::unexpected(region.error());
+  auto memory = std::make_unique<PoolMemory>();
+  memory->region_ = std::move(*region);
+  memory->file_ = std::move(file);
+  os::note_own(memory->file_.get());
+  for (Plan plan; plan.slots >= Plan::kLeastSlots; plan.halve()) {
+    if (memory->lay_out(nullptr, plan, kMostSeats) != memory->region_.size()) continue;
+    memory->lay_out(memory->region_.data(), plan, kMostSeats);
+    return memory;
+  }
+  return std::unexpected(
+      Error{ErrorKind::invalid_argument, 0, Stage::prepare, "the memory of a pool", {}});
+}
+
+// ---- Code ----
+
+std::expected<void, Error> PoolMemory::add_code(Code code) {
+  const auto address = reinterpret_cast<std::uintptr_t>(code);
+  const std::uint32_t count = table_->host_module_count.load(std::memory_order_relaxed);
+  // The latest first: a library may have come where another was.
+  for (std::uint32_t i = count; i-- > 0;) {
+    const HostModule& known = table_->host_modules[i];
+    if (address >= known.begin && address < known.end) return {};
+  }
+  for (const Module& module : modules_here()) {
+    if (!module.contains(address)) continue;
+    if (!module.has_build_id || count == table_->host_modules.size()) break;
+    HostModule& added = table_->host_modules[count];
+    added = {module.base, module.begin, module.end, module.build_id, {}};
+    if (module.path.size() < added.path.size()) std::ranges::copy(module.path, added.path.data());
+    table_->host_module_count.store(count + 1, std::memory_order_release);
+    return {};
+  }
+  auto place = work::place_of(code);  // says what is wrong
+  return std::unexpected(place ? Error{ErrorKind::not_found, 0, Stage::prepare, "a function",
+                                       "tasks have spoken of 64 libraries already"}
+                               : place.error());
+}
+
+std::expected<CodePlace, Error> PoolMemory::place_of(Code hosts) const {
+  const auto address = reinterpret_cast<std::uintptr_t>(hosts);
+  const std::size_t count = std::min<std::size_t>(
+      table_->host_module_count.load(std::memory_order_acquire), table_->host_modules.size());
+  for (std::size_t i = count; i-- > 0;) {
+    const HostModule& module = table_->host_modules[i];
+    if (address < module.begin || address >= module.end) continue;
+    const auto* const id = reinterpret_cast<const char*>(module.build_id.data());
+    const auto end = std::ranges::find(module.path, '\0');
+    return CodePlace{
+        {id, module.build_id.size()}, address - module.base, {module.path.begin(), end}};
+  }
+  return std::unexpected(
+      Error{ErrorKind::not_found, 0, Stage::prepare, "a function", "it is in no known module"});
 }
 
 // ---- Queues ----

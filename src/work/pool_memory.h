@@ -33,7 +33,9 @@
 #include "os/shared_region.h"
 #include "tine/detail/pool_task.h"
 #include "tine/error.h"
+#include "tine/fd.h"
 #include "work/crash_report.h"
+#include "work/modules.h"
 
 namespace tine::work {
 
@@ -230,6 +232,15 @@ struct alignas(64) PoolSeat {
 
 enum class Closing : std::uint32_t { no, drain, kill };
 
+/// A module of the host, for workers that are no copies of it.
+struct HostModule {
+  std::uint64_t base;
+  std::uint64_t begin;
+  std::uint64_t end;
+  BuildId build_id;
+  std::array<char, 256> path;  ///< empty: the program, or too long
+};
+
 struct PoolTable {
   std::atomic<std::uint32_t> life{0};  ///< of the keeper: os/life_word.h
   std::atomic<std::uint32_t> broken{0};
@@ -254,6 +265,11 @@ struct PoolTable {
   SeatSet parked{};     ///< asleep until the bell
   SeatSet dozing{};     ///< of these: will look by themselves within a millisecond
   std::array<TaskQueue, kQueues> queues{};
+
+  /// Those whose code tasks have spoken of; only the host adds any.
+  std::array<HostModule, 64> host_modules{};
+  std::atomic<std::uint32_t> host_module_count{0};
+  ModuleMap keeper_modules{};  ///< of a keeper that is no copy of the host
 
   std::uint64_t broken_size{};
   std::array<std::byte, 16384> broken_note{};  ///< a FailureNote
@@ -299,8 +315,20 @@ class ChunkArea {
 /// All of it. The region is mapped once, before the keeper is forked.
 class PoolMemory {
  public:
-  /// Errors: out_of_memory.
-  static std::expected<std::unique_ptr<PoolMemory>, Error> create(std::size_t seats);
+  /// Who can have it: copies of this process, or whoever is handed file().
+  enum class Reach : unsigned char { copies, any_process };
+  /// Errors: out_of_memory, too_many_files.
+  static std::expected<std::unique_ptr<PoolMemory>, Error> create(std::size_t seats, Reach reach);
+  /// In a process that is no copy. Errors: out_of_memory.
+  static std::expected<std::unique_ptr<PoolMemory>, Error> attach(Fd file);
+  [[nodiscard]] int file() const noexcept { return file_.get(); }
+
+  // Code.
+  /// Writes down in which module it is. Requires: the host, and one thread at a time.
+  /// Errors: not_found.
+  std::expected<void, Error> add_code(Code code);
+  /// What the host has written down. Errors: not_found.
+  [[nodiscard]] std::expected<CodePlace, Error> place_of(Code hosts) const;
 
   [[nodiscard]] PoolTable& table() const noexcept { return *table_; }
   [[nodiscard]] std::span<PoolSeat> seats() const noexcept { return seats_; }
@@ -341,7 +369,11 @@ class PoolMemory {
     std::uint32_t steps = 0;
   };
 
+  struct Plan;
+  std::size_t lay_out(std::byte* at, const Plan& plan, std::size_t seats) noexcept;
+
   os::SharedRegion region_{};
+  Fd file_{};
   PoolTable* table_ = nullptr;
   std::span<PoolSeat> seats_{};
   std::span<TaskSlot> slots_{};

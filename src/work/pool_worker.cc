@@ -415,7 +415,8 @@ void PoolWorker::run_task(std::uint32_t slot) {
     ++task.attempts;
     try {
       output.begin();
-      task.thunk(memory_.arguments(task), output);
+      const auto code = detail::code_here(reinterpret_cast<detail::Code>(task.thunk));
+      reinterpret_cast<detail::TaskThunk>(code)(memory_.arguments(task), output);
       break;
     } catch (...) {
       if (output.published()) break;

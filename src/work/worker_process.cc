@@ -12,14 +12,35 @@ namespace tine::work {
 
 using detail::ChildAccess;
 
-std::expected<void, Error> WorkerProcess::start(const How& how, CrashReport& crash,
-                                                const std::function<int()>& main) {
+std::expected<void, Error> WorkerProcess::begin() {
   ending_ = Ending::none;
   where_.reset();
   no_answer_.clear();
   auto errors = ChildErrors::create();
   if (!errors) return std::unexpected(errors.error());
   errors_ = std::move(*errors);
+  return {};
+}
+
+void WorkerProcess::began(const How& how, Child child) {
+  errors_->keep_from_later_children();
+  child_ = std::move(child);
+  memory_.begin(child_.pid(), how.memory);
+}
+
+std::expected<void, Error> WorkerProcess::spawn(const How& how, ChildOrder order,
+                                                std::span<const int> fds) {
+  if (auto begun = begin(); !begun) return begun;
+  const LaunchOptions options{.grace = how.grace, .name = how.name};
+  auto child = start_elsewhere(StartMethod::spawn, options, std::move(order), errors_->file(), fds);
+  if (!child) return std::unexpected(child.error());
+  began(how, std::move(*child));
+  return {};
+}
+
+std::expected<void, Error> WorkerProcess::start(const How& how, CrashReport& crash,
+                                                const std::function<int()>& main) {
+  if (auto begun = begin(); !begun) return begun;
   const LaunchOptions options{.grace = how.grace, .name = how.name, .threads = how.threads};
   auto child = detail::launch_body(options, [&] {
     install_crash_handlers(crash, how.core);
@@ -28,9 +49,7 @@ std::expected<void, Error> WorkerProcess::start(const How& how, CrashReport& cra
     return main();
   });
   if (!child) return std::unexpected(child.error());
-  errors_->keep_from_later_children();
-  child_ = std::move(*child);
-  memory_.begin(child_.pid(), how.memory);
+  began(how, std::move(*child));
   return {};
 }
 

@@ -9,6 +9,7 @@
 #include <expected>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "child/tree_stopper.h"
@@ -16,6 +17,7 @@
 #include "tine/error.h"
 #include "tine/launch.h"
 #include "work/child_errors.h"
+#include "work/child_order.h"
 #include "work/crash_report.h"
 #include "work/memory_limit.h"
 
@@ -38,6 +40,8 @@ class WorkerProcess {
   /// Errors: those of launch(), and of memory for stderr.
   std::expected<void, Error> start(const How& how, CrashReport& crash,
                                    const std::function<int()>& main);
+  /// Executes it: it runs `order`, with `fds`, and sees to its crash reports and limits itself.
+  std::expected<void, Error> spawn(const How& how, ChildOrder order, std::span<const int> fds);
 
   [[nodiscard]] bool is_alive() const noexcept { return static_cast<bool>(child_); }
   [[nodiscard]] int fd() const noexcept { return child_.fd(); }
@@ -65,6 +69,8 @@ class WorkerProcess {
   [[nodiscard]] const std::string& no_answer() const noexcept { return no_answer_; }
 
  private:
+  std::expected<void, Error> begin();
+  void began(const How& how, Child child);
   child::TreeStopper& tree();
 
   Child child_{};

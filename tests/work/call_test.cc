@@ -338,11 +338,11 @@ TEST_F(CallTest, CancelledCallIsKilled) {
 
 TEST_F(CallTest, LyingChildIsUndecodable) {
   // The channel is memory that the child can write: what it says there is not believed.
-  const auto failed = detail::run_call({}, [](detail::ByteSink& sink) {
-    std::byte* const at = sink.extend(64);
-    for (int i = 0; i < 64; ++i) at[i] = std::byte{0xff};
-    return std::expected<void, Error>{};
-  });
+  const auto failed = detail::run_call({}, {.body = [](detail::ByteSink& sink) {
+                                         std::byte* const at = sink.extend(64);
+                                         for (int i = 0; i < 64; ++i) at[i] = std::byte{0xff};
+                                         return std::expected<void, Error>{};
+                                       }});
   ASSERT_TRUE(failed);  // the bytes arrived
   EXPECT_FALSE(detail::read_payload<std::string>(failed->bytes()));
   EXPECT_FALSE(detail::read_payload<Report>(failed->bytes()));
@@ -350,12 +350,13 @@ TEST_F(CallTest, LyingChildIsUndecodable) {
 }
 
 TEST_F(CallTest, KilledInTheMiddleOfAResultIsThatFailure) {
-  const auto failed = detail::run_call({}, [](detail::ByteSink& sink) {
-    std::byte* const at = sink.extend(100_MiB);
-    for (std::size_t i = 0; i < 50_MiB; i += 4096) at[i] = std::byte{1};
-    ::raise(SIGKILL);
-    return std::expected<void, Error>{};
-  });
+  const auto failed = detail::run_call({}, {.body = [](detail::ByteSink& sink) {
+                                         std::byte* const at = sink.extend(100_MiB);
+                                         for (std::size_t i = 0; i < 50_MiB; i += 4096)
+                                           at[i] = std::byte{1};
+                                         ::raise(SIGKILL);
+                                         return std::expected<void, Error>{};
+                                       }});
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().cause, Cause::signaled);
 }

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <cstring>
 #include <expected>
+#include <new>
 #include <span>
 #include <string>
 #include <string_view>
@@ -214,6 +215,34 @@ std::expected<T, Error> read_payload(std::span<const std::byte> payload) {
     return range_from_bytes<T>(*bytes);
   } else {
     return decode<T>(*bytes);
+  }
+}
+
+// ---- The same without a header, where something else says how long it is ----
+
+/// Throws bad_alloc.
+template <class R>
+std::expected<void, Error> write_record(const R& value, ByteSink& sink) {
+  if constexpr (!HasCodec<R> && RangeOf<R>::kIsRaw) {
+    const auto bytes = std::as_bytes(std::span(value.data(), value.size()));
+    std::byte* const to = sink.extend(bytes.size());
+    if (to == nullptr) throw std::bad_alloc{};
+    if (!bytes.empty()) std::memcpy(to, bytes.data(), bytes.size());
+    return {};
+  } else {
+    return encode(value, sink);
+  }
+}
+
+template <class R>
+std::expected<R, Error> read_record(std::span<const std::byte> bytes) {
+  if constexpr (!HasCodec<R> && RangeOf<R>::kIsRaw) {
+    if (bytes.size() % sizeof(typename RangeOf<R>::Element) != 0) {
+      return bad_payload(type_name<R>(), "a part of an element is missing");
+    }
+    return range_from_bytes<R>(bytes);
+  } else {
+    return decode<R>(bytes);
   }
 }
 

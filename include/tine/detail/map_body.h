@@ -263,31 +263,6 @@ inline constexpr bool kPlainResult = travels_raw<R>;
 template <>
 inline constexpr bool kPlainResult<void> = false;
 
-template <class R>
-std::expected<void, Error> write_record(const R& value, ByteSink& sink) {
-  if constexpr (!HasCodec<R> && RangeOf<R>::kIsRaw) {
-    const auto bytes = std::as_bytes(std::span(value.data(), value.size()));
-    std::byte* const to = sink.extend(bytes.size());
-    if (to == nullptr) throw std::bad_alloc{};
-    if (!bytes.empty()) std::memcpy(to, bytes.data(), bytes.size());
-    return {};
-  } else {
-    return encode(value, sink);
-  }
-}
-
-template <class R>
-std::expected<R, Error> read_record(std::span<const std::byte> bytes) {
-  if constexpr (!HasCodec<R> && RangeOf<R>::kIsRaw) {
-    if (bytes.size() % sizeof(typename RangeOf<R>::Element) != 0) {
-      return bad_payload(type_name<R>(), "a part of an element is missing");
-    }
-    return range_from_bytes<R>(bytes);
-  } else {
-    return decode<R>(bytes);
-  }
-}
-
 /// Throws what the engine makes a Failure of.
 [[noreturn]] inline void refuse(const Error& error) {
   if (error.kind == ErrorKind::out_of_memory) throw std::bad_alloc{};

@@ -22,6 +22,7 @@
 #include "tine/codec.h"
 #include "tine/detail/codec_payload.h"
 #include "tine/detail/map_body.h"
+#include "tine/detail/portable.h"
 #include "tine/error.h"
 
 namespace tine::detail {
@@ -56,118 +57,6 @@ class TaskOutput {
 /// Runs one kind of task on its arguments. What it throws is for the engine to catch.
 using TaskThunk = void (*)(std::span<const std::byte> arguments, TaskOutput& output);
 
-/// Thrown in a worker: the arguments are not what they should be.
-struct BadArguments {
-  Error error;
-};
-
-// ---- Functions that a pool takes ----
-
-/// A pointer to a function: travels as it is, for the workers are copies of this program.
-template <class F>
-concept FunctionPointer = std::is_pointer_v<F> && std::is_function_v<std::remove_pointer_t<F>>;
-/// Made anew in the worker: nothing is in it.
-template <class F>
-concept Stateless = std::is_empty_v<F> && std::is_trivially_default_constructible_v<F>;
-
-/// Whether F can be run elsewhere, with a sentence if not.
-template <class F>
-consteval bool require_captureless() {
-  static_assert(FunctionPointer<F> || Stateless<F>,
-                "tine::Pool: the function captures something (or could: [&] and [=] count), and a "
-                "worker that runs already does not have it. Pass it as an argument, or use "
-                "tine::call or tine::map, whose workers are forked with all that is captured");
-  return FunctionPointer<F> || Stateless<F>;
-}
-
-/// What an argument travels as: text that is pointed to becomes a string.
-template <class T>
-struct TravellingArgument {
-  using Type = std::decay_t<T>;
-};
-template <class T>
-  requires std::same_as<std::decay_t<T>, const char*> || std::same_as<std::decay_t<T>, char*>
-struct TravellingArgument<T> {
-  using Type = std::string;
-};
-template <class T>
-using Travelling = typename TravellingArgument<T>::Type;
-
-// ---- Arguments as bytes ----
-
-/// How many bytes they take, and where they go: values as they are, all else behind its length.
-template <class T>
-class ArgumentBytes {
- public:
-  explicit ArgumentBytes(const T& value) : value_(value) {
-    if constexpr (kIsEncoded) {
-      if (auto bytes = encode(value)) {
-        encoded_ = std::move(*bytes);
-      } else {
-        error_ = std::move(bytes.error());
-      }
-    }
-  }
-  [[nodiscard]] std::size_t size() const noexcept {
-    return kIsPlain ? sizeof(T) : sizeof(std::uint64_t) + content().size();
-  }
-  void write(std::byte*& to) const noexcept {
-    const auto bytes = content();
-    if constexpr (!kIsPlain) {
-      const std::uint64_t length = bytes.size();
-      std::memcpy(to, &length, sizeof length);
-      to += sizeof length;
-    }
-    if (!bytes.empty()) std::memcpy(to, bytes.data(), bytes.size());
-    to += bytes.size();
-  }
-  [[nodiscard]] const Error* error() const noexcept {
-    if constexpr (kIsEncoded) return error_ ? &*error_ : nullptr;
-    return nullptr;
-  }
-
- private:
-  static constexpr bool kIsPlain = travels_raw<T>;
-  static constexpr bool kIsEncoded = payload_kind<T>() == PayloadKind::message;
-  struct Nothing {};
-
-  [[nodiscard]] std::span<const std::byte> content() const noexcept {
-    if constexpr (kIsPlain) {
-      return std::as_bytes(std::span(&value_, 1));
-    } else if constexpr (kIsEncoded) {
-      return encoded_;
-    } else {
-      return std::as_bytes(std::span(value_.data(), value_.size()));
-    }
-  }
-
-  const T& value_;
-  [[no_unique_address]] std::conditional_t<kIsEncoded, std::vector<std::byte>, Nothing> encoded_{};
-  [[no_unique_address]] std::conditional_t<kIsEncoded, std::optional<Error>, Nothing> error_{};
-};
-
-/// The first `size` of `bytes`, which are taken away.
-std::span<const std::byte> take_bytes(std::span<const std::byte>& bytes, std::uint64_t size);
-
-/// The argument at the front of `bytes`, which is taken away. Throws BadArguments.
-template <class T>
-T read_argument(std::span<const std::byte>& bytes) {
-  std::uint64_t size = sizeof(T);
-  if constexpr (!travels_raw<T>) {
-    std::memcpy(&size, take_bytes(bytes, sizeof size).data(), sizeof size);
-  }
-  const auto content = take_bytes(bytes, size);
-  auto value = [&] {
-    if constexpr (travels_raw<T>) {
-      return value_from_bytes<T>(content);
-    } else {
-      return read_record<T>(content);
-    }
-  }();
-  if (!value) throw BadArguments{std::move(value.error())};
-  return std::move(*value);
-}
-
 // ---- Values as bytes ----
 
 template <class R>
@@ -199,15 +88,7 @@ std::expected<R, Error> read_value(std::span<const std::byte> bytes) {
 /// their destructors do is no affair of whoever waits for it.
 template <class F, class R, class... Ts>
 void run_task(std::span<const std::byte> bytes, TaskOutput& output) {
-  F fn = [&]() -> F {
-    if constexpr (FunctionPointer<F>) {
-      F pointer;
-      std::memcpy(&pointer, take_bytes(bytes, sizeof pointer).data(), sizeof pointer);
-      return pointer;
-    } else {
-      return F{};
-    }
-  }();
+  F fn = read_function<F>(bytes);
   std::tuple<Ts...> arguments{read_argument<Ts>(bytes)...};
   if constexpr (std::is_void_v<R>) {
     std::apply(fn, std::move(arguments));
@@ -225,6 +106,7 @@ class PoolCore;
 
 struct TaskRequest {
   TaskThunk thunk;
+  Code function;     ///< that is pointed to; nullptr: none is
   std::size_t size;  ///< of its arguments
   std::chrono::nanoseconds timeout;
   int retries;

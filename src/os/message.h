@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// Messages with descriptors, over sockets that keep their boundaries (SOCK_SEQPACKET).
+/// Source: unix(7), SCM_RIGHTS
+
+#include <cstddef>
+#include <expected>
+#include <span>
+#include <vector>
+
+#include "tine/error.h"
+#include "tine/fd.h"
+
+namespace tine::os {
+
+struct SocketPair {
+  Fd ours;
+  Fd theirs;
+};
+/// Both close on exec, and are above 2. Errors: too_many_files.
+std::expected<SocketPair, Error> make_socket_pair();
+
+/// Sends all of it, or nothing. The receiver gets descriptors of its own. Never a SIGPIPE.
+/// Errors: 0, or the errno (EPIPE: nobody will read it; EMSGSIZE: more than the buffer of the
+/// socket, some 200 KiB). Requires: at most kMostPassed descriptors.
+inline constexpr std::size_t kMostPassed = 16;
+int send_message(int socket, std::span<const std::byte> bytes, std::span<const int> fds) noexcept;
+
+struct Message {
+  std::vector<std::byte> bytes{};
+  std::vector<Fd> fds{};  ///< close on exec
+};
+/// Waits for the next one. Empty bytes: the other side is gone.
+/// Errors: the errno.   Throws bad_alloc.
+std::expected<Message, int> receive_message(int socket);
+
+}  // namespace tine::os
