@@ -112,6 +112,9 @@ std::expected<Finished, Error> status_from_elsewhere(ChildState& state, int errn
     state.reports.reset();
     if (told) return Finished{told->status, wall_since(told->usage, state.started)};
   }
+  if (const auto status = os::zombie_status(state.pidfd.get(), state.pid)) {
+    return Finished{*status, wall_since({}, state.started)};
+  }
   if (const auto status = os::exit_info(state.pidfd.get(), kForItsReaper)) {
     return Finished{*status, wall_since({}, state.started)};
   }

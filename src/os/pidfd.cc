@@ -12,6 +12,10 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
+#include <cstdlib>
+#include <string>
+
+#include "os/io.h"
 
 namespace tine::os {
 
@@ -128,6 +132,20 @@ static_assert(sizeof(PidfdInfo) == 64);
 constexpr std::uint64_t kInfoExit = 1u << 3;
 
 }  // namespace
+
+std::optional<ExitStatus> zombie_status(int pidfd, pid_t pid) {
+  std::string stat;
+  if (!has_ended(pidfd)) return std::nullopt;
+  if (read_file(("/proc/" + std::to_string(pid) + "/stat").c_str(), stat) != 0) return std::nullopt;
+  // Reaped, the number may be another's. A signal, even none, reaches a zombie, but not what is
+  // no more.
+  if (send_signal(pidfd, 0) != 0) return std::nullopt;
+  const std::size_t name_end = stat.rfind(") ");  // the name may hold anything
+  if (name_end == std::string::npos || stat.compare(name_end, 3, ") Z") != 0) return std::nullopt;
+  const std::size_t last = stat.find_last_of("0123456789");
+  const std::size_t before = stat.rfind(' ', last);
+  return ExitStatus::from_wait_status(std::atoi(stat.c_str() + before + 1));
+}
 
 std::optional<ExitStatus> exit_info(int pidfd, std::chrono::milliseconds limit) noexcept {
   pollfd reaped{pidfd, 0, 0};  // POLLHUP needs no asking for

@@ -63,4 +63,9 @@ std::expected<std::optional<Reaped>, int> wait_pidfd(int pidfd, Reap how, bool b
 /// Source: PIDFD_GET_INFO with PIDFD_INFO_EXIT, Linux 6.15; POLLHUP of a pidfd, Linux 6.9
 std::optional<ExitStatus> exit_info(int pidfd, std::chrono::milliseconds limit) noexcept;
 
+/// The status of a zombie that is somebody else's, who may never reap it. Nothing: it is none, or
+/// not one that we may look at.
+/// Source: proc(5), /proc/PID/stat, exit_code
+std::optional<ExitStatus> zombie_status(int pidfd, pid_t pid);
+
 }  // namespace tine::os

@@ -43,6 +43,20 @@ void expect_code_or_honesty(const std::expected<Finished, Error>& ended, int cod
   }
 }
 
+TEST_F(ReapedElsewhereTest, AZombieThatNobodyReapsTellsItsStatus) {
+  for (const auto& [end, status] :
+       {std::pair{+[] { ::_exit(3); }, ExitStatus::exited(3)},
+        std::pair{+[] { ::raise(SIGKILL); }, ExitStatus::signaled(SIGKILL, false)}}) {
+    const pid_t pid = ::fork();
+    if (pid == 0) end();
+    const Fd pidfd = os::open_pidfd(pid);
+    os::poll_pidfd(pidfd.get(), -1, {});
+    EXPECT_EQ(os::zombie_status(pidfd.get(), pid), status);
+    ::waitpid(pid, nullptr, 0);
+    EXPECT_FALSE(os::zombie_status(pidfd.get(), pid));
+  }
+}
+
 TEST_F(ReapedElsewhereTest, HostThatIgnoresSigchld) {
   in_a_fork([] {
     ::signal(SIGCHLD, SIG_IGN);
