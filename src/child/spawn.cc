@@ -95,6 +95,11 @@ void intermediate_body(void* argument) {
   leave(0);
 }
 
+int intermediate_body_for_clone(void* argument) {
+  intermediate_body(argument);
+  return 0;
+}
+
 int reap(pid_t pid) noexcept {
   int status = 0;
   while (::waitpid(pid, &status, __WALL) < 0) {
@@ -110,11 +115,19 @@ __attribute__((noinline)) long clone_detached(Shared& shared) noexcept {
   ChildStack inner;
   shared.inner_stack = &inner;
   // Without the pidfd bit: `shared.pidfd` is for the inner one.
-  clone_args args{};
-  args.flags = kVfork | CLONE_FILES | CLONE_CLEAR_SIGHAND;
-  args.stack = reinterpret_cast<std::uint64_t>(outer.bytes);
-  args.stack_size = sizeof outer.bytes;
-  const long pid = clone3_and_run(args, intermediate_body, &shared);
+  constexpr std::uint64_t kFlags = kVfork | CLONE_FILES;
+  long pid;
+  if (shared.method == SpawnMethod::clone3_vfork) {
+    clone_args args{};
+    args.flags = kFlags | CLONE_CLEAR_SIGHAND;
+    args.stack = reinterpret_cast<std::uint64_t>(outer.bytes);
+    args.stack_size = sizeof outer.bytes;
+    pid = clone3_and_run(args, intermediate_body, &shared);
+  } else {
+    pid = ::clone(intermediate_body_for_clone, outer.bytes + sizeof outer.bytes,
+                  static_cast<int>(kFlags), &shared);
+    if (pid < 0) pid = -errno;
+  }
   if (raw_failed(pid)) return pid;
   reap(static_cast<pid_t>(pid));
   return shared.inner;
@@ -325,10 +338,8 @@ std::expected<SpawnedProcess, SpawnReport> spawn_beside(LaunchPad& pad) {
 
 std::expected<SpawnedProcess, SpawnReport> spawn(const SpawnPlan& plan, Kinship kinship) {
   const SpawnMethod method = spawn_method();
-  // The intermediate needs clone3 for an exit signal of 0 beside CLONE_FILES.
-  const bool by_fork = method == SpawnMethod::fork ||
-                       (kinship == Kinship::detached && method != SpawnMethod::clone3_vfork);
-  return by_fork ? spawn_by_fork(plan, kinship) : spawn_by_vfork(plan, kinship, method);
+  return method == SpawnMethod::fork ? spawn_by_fork(plan, kinship)
+                                     : spawn_by_vfork(plan, kinship, method);
 }
 
 }  // namespace tine::child

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "tine/fork_server.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
@@ -236,6 +237,22 @@ TEST_F(ForkServerTest, CapturesAreRefused) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().cause, Cause::not_started);
   EXPECT_EQ(refused.error().error.value().kind, ErrorKind::captures);
+}
+
+TEST_F(ForkServerTest, CodeOfALibraryThatWasLoadedLaterTravels) {
+  ASSERT_TRUE(ForkServer::start());
+  Pool pool{{.workers = 1, .start = StartMethod::fork_server}};
+  EXPECT_EQ(pool.submit(add, 1, 2).get().value(), 3);
+  void* const library = ::dlopen(TINE_TEST_LIBRARY, RTLD_NOW);
+  ASSERT_NE(library, nullptr) << ::dlerror();
+  const auto add_there = reinterpret_cast<int (*)(int, int)>(::dlsym(library, "add_in_library"));
+  for (const StartMethod method : {StartMethod::fork_server, StartMethod::spawn}) {
+    EXPECT_EQ(call({.start = method}, add_there, 1, 2).value(), 103);
+    EXPECT_EQ(call({.start = method}, add_there, 1, 0).error().message, "thrown in the library");
+  }
+  EXPECT_EQ(pool.submit(add_there, 1, 2).get().value(), 103);
+  EXPECT_EQ(pool.submit(add_there, 1, 2).get().value(), 203);
+  ::dlclose(library);
 }
 
 [[gnu::noinline]] void crash_here() {
