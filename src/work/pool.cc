@@ -80,7 +80,10 @@ detail::TaskRequest Pool::request(const TaskOptions& options) const noexcept {
           .size = 0,
           .timeout = options.timeout.count() > 0 ? options.timeout : own.timeout,
           .retries = options.retries >= 0 ? options.retries : own.retries,
-          .priority = static_cast<int>(options.priority)};
+          .priority = static_cast<int>(options.priority),
+          .retry_if = options.retry_if != nullptr ? options.retry_if : own.retry_if,
+          .retry_delay = options.retry_delay != nullptr ? options.retry_delay : own.retry_delay,
+          .name = options.name};
 }
 
 std::expected<std::optional<detail::TaskHandle>, std::unique_ptr<Failure>> Pool::begin(

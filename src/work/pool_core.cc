@@ -123,7 +123,7 @@ std::span<PoolSeat> PoolCore::used_seats() const noexcept {
 }
 
 std::size_t PoolCore::queued() const noexcept {
-  std::uint64_t begun = cancelled_queued_.load();
+  std::uint64_t begun = cancelled_queued_.load() + table_.dropped.load();
   for (const PoolSeat& seat : used_seats()) begun += seat.begun.load();
   const std::uint64_t put = submitted_ + table_.returned.load();
   return put > begun ? static_cast<std::size_t>(put - begun) : 0;
@@ -141,28 +141,37 @@ bool PoolCore::is_full(std::uint32_t queue) noexcept {
   return tail - head >= most;
 }
 
-std::unique_ptr<Failure> PoolCore::not_started(Error error) const {
+std::string PoolCore::subject(std::string_view name) const {
+  return !name.empty() ? std::string(name) : !options_.name.empty() ? options_.name : "a task";
+}
+
+std::unique_ptr<Failure> PoolCore::not_started(Error error, std::string_view name) const {
   auto failure = std::make_unique<Failure>();
   failure->cause = Cause::not_started;
-  failure->subject = options_.name.empty() ? "a task" : options_.name;
+  failure->subject = subject(name);
   failure->error = std::move(error);
   return failure;
 }
 
 /// Why no task is taken, if so.
-std::unique_ptr<Failure> PoolCore::refusal() const {
+std::unique_ptr<Failure> PoolCore::refusal(std::string_view name) const {
   if (closed_) {
-    return not_started(refused(ErrorKind::cancelled, "it has been shut down"));
+    return not_started(refused(ErrorKind::cancelled, "it has been shut down"), name);
+  }
+  if (table_.broken.load() != 0) {
+    auto failure = std::make_unique<Failure>(broken_failure(std::string(name)));
+    failure->subject = subject(name);
+    return failure;
   }
   if (has_lost_keeper()) {
-    return not_started(refused(ErrorKind::no_such_process, "its keeper was killed"));
+    return not_started(refused(ErrorKind::no_such_process, "its keeper was killed"), name);
   }
   return nullptr;
 }
 
 /// With the lock, which is given up meanwhile. False: refused.
 bool PoolCore::wait_for_room(std::uint32_t queue, WhenFull when_full) {
-  while (is_full(queue) && !closed_ && !has_lost_keeper()) {
+  while (is_full(queue) && !closed_ && table_.broken.load() == 0 && !has_lost_keeper()) {
     if (when_full == WhenFull::refuse) return false;
     const std::uint32_t room = table_.room.load();
     table_.room_wanted.store(1);
@@ -182,7 +191,7 @@ PoolCore::Begun PoolCore::begin(const TaskRequest& request, WhenFull when_full) 
   const auto queue = static_cast<std::uint32_t>(work::kHigh + std::clamp(request.priority, 0, 2));
   std::unique_lock lock(mutex_);
   if (!wait_for_room(queue, when_full)) return std::nullopt;
-  if (auto refused = refusal()) return std::unexpected(std::move(refused));
+  if (auto refused = refusal(request.name)) return std::unexpected(std::move(refused));
   const auto slot = take_slot();
   if (!slot) return std::unexpected(std::move(const_cast<std::unique_ptr<Failure>&>(slot.error())));
   TaskSlot& task = memory_->slots()[*slot];
@@ -200,9 +209,19 @@ PoolCore::Begun PoolCore::begin(const TaskRequest& request, WhenFull when_full) 
   task.result = {};
   task.timeout = request.timeout.count();
   task.retries = narrow(request.retries);
-  task.crash_retries = options_.crash_retries < 0 ? 0xffff : narrow(options_.crash_retries);
+  task.crash_retries = options_.crash_retries < 0 ? work::kNoLimit : narrow(options_.crash_retries);
   task.attempts = 0;
   task.crashes = 0;
+  task.rules = 0;
+  if (request.retries > 0 || options_.memory_retries > 0) {
+    task.rules = work::kMayRetry;
+    task.again.retry_if = request.retry_if;
+    task.again.retry_delay = request.retry_delay;
+    task.again.not_before = 0;
+    task.again.memory_retries =
+        options_.memory_retries < 0 ? work::kNoLimit : narrow(options_.memory_retries);
+    task.again.memory_failures = 0;
+  }
   ++submitted_;
   return *slot;
 }
@@ -268,11 +287,13 @@ void PoolCore::submit(std::uint32_t slot) noexcept {
   task.word.store(TaskWord{.state = TaskState::queued}.pack(), std::memory_order_release);
   {
     std::unique_lock lock(mutex_);
-    while (!memory_->put(task.queue, slot)) wait_for_room(task.queue, WhenFull::wait);
+    while (table_.broken.load() == 0 && !memory_->put(task.queue, slot)) {
+      wait_for_room(task.queue, WhenFull::wait);
+    }
   }
   if (table_.broken.load() != 0) {
     task.kind = ResultKind::broken;
-    task.conclude(TaskState::queued, TaskState::failed, 0);
+    memory_->drop_queued(task, TaskState::failed);
   }
   wake_worker();
 }
@@ -328,6 +349,13 @@ bool PoolCore::wait_until(std::uint32_t slot, os::Deadline deadline) noexcept {
   }
 }
 
+/// Of all tasks, since the initializer has failed.
+Failure PoolCore::broken_failure(const std::string& name) const {
+  const std::size_t size = std::min<std::size_t>(table_.broken_size, table_.broken_note.size());
+  const auto note = decode<work::FailureNote>(std::span(table_.broken_note).first(size));
+  return note ? note->to_failure() : undecodable_value(name, note.error());
+}
+
 Failure PoolCore::failure_of(std::uint32_t slot, const std::string& name) const {
   TaskSlot& task = memory_->slots()[slot];
   std::span<const std::byte> bytes = memory_->result(task);
@@ -339,11 +367,8 @@ Failure PoolCore::failure_of(std::uint32_t slot, const std::string& name) const 
     default: made.error = refused(ErrorKind::no_such_process, "its keeper is gone"); return made;
   }
   made.cause = Cause::out_of_memory;
-  if (task.kind == ResultKind::broken) {
-    const std::size_t size = std::min<std::size_t>(table_.broken_size, table_.broken_note.size());
-    bytes = std::span(table_.broken_note).first(size);
-  }
-  if (task.kind == ResultKind::broken || task.kind == ResultKind::failure) {
+  if (task.kind == ResultKind::broken) return broken_failure(name);
+  if (task.kind == ResultKind::failure) {
     const auto note = decode<work::FailureNote>(bytes);
     made = note ? note->to_failure() : undecodable_value(name, note.error());
   }
@@ -363,29 +388,39 @@ Result<std::span<const std::byte>> PoolCore::outcome(std::uint32_t slot, const s
     }
     made = failure_of(slot, name);
   }
-  made.subject = !name.empty() ? name : !options_.name.empty() ? options_.name : "a task";
+  made.subject = subject(name);
   return std::unexpected(std::move(made));
 }
 
 bool PoolCore::cancel(std::uint32_t slot) noexcept {
   if (!is_owner()) return false;
   TaskSlot& task = memory_->slots()[slot];
-  const std::uint32_t anybody = task.load().seat;
-  auto before = task.conclude(TaskState::queued, TaskState::cancelled, anybody);
-  if (before) {
-    cancelled_queued_.fetch_add(1);
-  } else {
-    // The seat stays in the word: the keeper ends the worker that is there.
-    for (TaskWord word = task.load(); word.state == TaskState::running && !before;
-         word = task.load()) {
-      before = task.conclude(TaskState::running, TaskState::cancelling, word.seat, word.seat);
+  std::optional<TaskWord> before;
+  while (!before) {
+    const TaskWord word = task.load();
+    const bool waits = word.state == TaskState::queued || word.seat == work::kKeeperSeat;
+    if (word.state != TaskState::queued && word.state != TaskState::delayed &&
+        word.state != TaskState::running) {
+      return false;
     }
-    if (before) call_keeper();
+    // The seat stays in the word: the keeper ends the worker that is there.
+    before = task.conclude(word.state, waits ? TaskState::cancelled : TaskState::cancelling,
+                           word.seat, word.seat);
   }
-  if (!before) return false;
+  if (before->state != TaskState::running) {
+    cancelled_queued_.fetch_add(1);
+    make_room();
+  }
   cancelled_.fetch_add(1);
-  if (before->watched) call_keeper();
+  if (before->state != TaskState::queued || before->watched) call_keeper();
   return true;
+}
+
+/// Who waits for room looks whether there is some.
+void PoolCore::make_room() noexcept {
+  if (table_.room_wanted.load() == 0) return;
+  table_.room.fetch_add(1);
+  os::futex_wake_all(os::futex_word(table_.room));
 }
 
 /// Readable when the task has an outcome, or nobody is left to tell.
@@ -461,7 +496,8 @@ std::expected<void, Error> PoolCore::resize(std::size_t workers) {
 void PoolCore::fail_rest() noexcept {
   const std::size_t used = table_.slots_used.load(std::memory_order_acquire);
   for (TaskSlot& task : memory_->slots().first(used)) {
-    for (const TaskState state : {TaskState::queued, TaskState::running, TaskState::ending}) {
+    for (const TaskState state :
+         {TaskState::queued, TaskState::delayed, TaskState::running, TaskState::ending}) {
       task.conclude(state, TaskState::lost, 0);
     }
     task.change(TaskState::cancelling, TaskState::cancelled, 0);

@@ -21,6 +21,8 @@
 #include <mutex>
 #include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -75,7 +77,7 @@ class PoolCore {
   [[nodiscard]] std::size_t queued() const noexcept;
   [[nodiscard]] bool is_full(std::uint32_t queue) noexcept;
   bool wait_for_room(std::uint32_t queue, WhenFull when_full);
-  [[nodiscard]] std::unique_ptr<Failure> refusal() const;
+  [[nodiscard]] std::unique_ptr<Failure> refusal(std::string_view name) const;
   std::expected<std::uint32_t, std::unique_ptr<Failure>> take_slot();
   std::optional<std::uint32_t> collect_dropped(std::size_t most) noexcept;
   void free_slot(std::uint32_t slot) noexcept;
@@ -83,8 +85,11 @@ class PoolCore {
   void call_keeper() const noexcept;
   void wake_worker() noexcept;
   void fail_rest() noexcept;
+  void make_room() noexcept;
+  [[nodiscard]] Failure broken_failure(const std::string& name) const;
   [[nodiscard]] Failure failure_of(std::uint32_t slot, const std::string& name) const;
-  [[nodiscard]] std::unique_ptr<Failure> not_started(Error error) const;
+  [[nodiscard]] std::unique_ptr<Failure> not_started(Error error, std::string_view name = {}) const;
+  [[nodiscard]] std::string subject(std::string_view name) const;
   bool send_watch(std::uint32_t slot, int event) const noexcept;
   [[nodiscard]] std::span<work::PoolSeat> used_seats() const noexcept;
 
