@@ -296,6 +296,7 @@ void PoolCore::submit(std::uint32_t slot) noexcept {
     memory_->drop_queued(task, TaskState::failed);
   }
   wake_worker();
+  if (has_lost_keeper()) settle(slot);
 }
 
 void PoolCore::wake_worker() noexcept {
@@ -332,14 +333,20 @@ bool PoolCore::spin(const TaskSlot& task) const noexcept {
   }
 }
 
-bool PoolCore::wait_until(std::uint32_t slot, os::Deadline deadline) noexcept {
+bool PoolCore::wait_until(std::uint32_t slot, os::Deadline deadline) {
   if (!is_owner()) return true;
+  if (!wait_here(slot, deadline)) return false;
+  const auto next = moved_to(slot);
+  return !next || next->core->wait_until(next->slot, deadline);
+}
+
+bool PoolCore::wait_here(std::uint32_t slot, os::Deadline deadline) noexcept {
   TaskSlot& task = memory_->slots()[slot];
   if (task.load().finished()) return true;
   if (deadline != Clock::time_point{} && spin(task)) return true;
   const auto limit = deadline.value_or(os::deadline_after(std::chrono::nanoseconds::max()));
   for (;;) {
-    if (has_lost_keeper()) fail_rest();
+    if (has_lost_keeper()) settle(slot);
     std::uint32_t seen = task.word.load(std::memory_order_acquire);
     if (TaskWord::unpack(seen).finished()) return true;
     if (Clock::now() >= limit) return false;
@@ -386,13 +393,14 @@ Result<std::span<const std::byte>> PoolCore::outcome(std::uint32_t slot, const s
     if (task.load().state == TaskState::done) {
       return memory_->result(task);
     }
+    if (const auto next = moved_to(slot)) return next->core->outcome(next->slot, name);
     made = failure_of(slot, name);
   }
   made.subject = subject(name);
   return std::unexpected(std::move(made));
 }
 
-bool PoolCore::cancel(std::uint32_t slot) noexcept {
+bool PoolCore::cancel(std::uint32_t slot) {
   if (!is_owner()) return false;
   TaskSlot& task = memory_->slots()[slot];
   std::optional<TaskWord> before;
@@ -401,7 +409,8 @@ bool PoolCore::cancel(std::uint32_t slot) noexcept {
     const bool waits = word.state == TaskState::queued || word.seat == work::kKeeperSeat;
     if (word.state != TaskState::queued && word.state != TaskState::delayed &&
         word.state != TaskState::running) {
-      return false;
+      const auto next = moved_to(slot);
+      return next && next->core->cancel(next->slot);
     }
     // The seat stays in the word: the keeper ends the worker that is there.
     before = task.conclude(word.state, waits ? TaskState::cancelled : TaskState::cancelling,
@@ -426,10 +435,12 @@ void PoolCore::make_room() noexcept {
 /// Readable when the task has an outcome, or nobody is left to tell.
 int PoolCore::fd(std::uint32_t slot) {
   if (!is_owner()) return -1;
+  const auto next = moved_to(slot);
   const std::lock_guard lock(mutex_);
   if (const auto found = watches_.find(slot); found != watches_.end()) {
     return found->second.poll.get();
   }
+  if (next) return next->core->fd(next->slot);
   Watch watch{Fd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)}, Fd{::epoll_create1(EPOLL_CLOEXEC)}};
   if (!watch.event || !watch.poll) return -1;
   watch.event = os::above_stdio(std::move(watch.event));
@@ -469,6 +480,10 @@ void PoolCore::release(std::uint32_t slot) noexcept {
   if (!is_owner()) return;
   const std::lock_guard lock(mutex_);
   if (!watches_.empty()) watches_.erase(slot);
+  if (const auto moved = moved_.find(slot); moved != moved_.end()) {
+    successor_->release(moved->second);
+    moved_.erase(moved);
+  }
   if (memory_->slots()[slot].load().idle()) {
     free_slot(slot);
   } else {
@@ -485,6 +500,7 @@ std::expected<void, Error> PoolCore::resize(std::size_t workers) {
   if (workers < 1 || workers > work::kMostSeats) {
     return std::unexpected(refused(ErrorKind::invalid_argument, "a pool has 1 to 512 workers"));
   }
+  if (const auto next = successor()) return next->resize(workers);
   const std::lock_guard lock(mutex_);
   most_workers_.store(std::max(most_workers_.load(), workers));
   table_.target.store(static_cast<std::uint32_t>(workers));
@@ -495,13 +511,7 @@ std::expected<void, Error> PoolCore::resize(std::size_t workers) {
 /// Nobody will give the tasks that are left an outcome.
 void PoolCore::fail_rest() noexcept {
   const std::size_t used = table_.slots_used.load(std::memory_order_acquire);
-  for (TaskSlot& task : memory_->slots().first(used)) {
-    for (const TaskState state :
-         {TaskState::queued, TaskState::delayed, TaskState::running, TaskState::ending}) {
-      task.conclude(state, TaskState::lost, 0);
-    }
-    task.change(TaskState::cancelling, TaskState::cancelled, 0);
-  }
+  for (TaskSlot& task : memory_->slots().first(used)) lose(task);
   table_.room.fetch_add(1);
   os::futex_wake_all(os::futex_word(table_.room));
 }
@@ -509,6 +519,8 @@ void PoolCore::fail_rest() noexcept {
 void PoolCore::shutdown(Drain drain) {
   if (!is_owner()) return;
   const std::lock_guard alone(shutting_down_);
+  if (drain == Drain::yes && has_lost_keeper()) settle();
+  if (const auto next = successor()) next->shutdown(drain);
   {
     const std::lock_guard lock(mutex_);
     if (std::exchange(closed_, true)) return;
@@ -524,11 +536,13 @@ void PoolCore::shutdown(Drain drain) {
     call_keeper();
     ended = keeper_.wait_for(kAfterKill);
   }
-  bury_keeper();
+  const std::lock_guard lock(mutex_);
+  settled_ = true;
+  bury_keeper_locked();
 }
 
-void PoolCore::bury_keeper() {
-  const std::lock_guard lock(mutex_);
+/// Reaps it; nobody has to wait any more.
+void PoolCore::bury_keeper_locked() noexcept {
   [[maybe_unused]] const auto gone = keeper_.terminate(0ms);
   keeper_ = Child{};
   fail_rest();
@@ -540,6 +554,7 @@ void PoolCore::bury_keeper() {
 PoolStats PoolCore::stats() {
   PoolStats stats;
   if (!is_owner()) return stats;
+  if (const auto next = successor()) return next->stats();
   const std::lock_guard lock(mutex_);
   stats.queued = queued();
   for (std::uint32_t i = 0; i < used_seats().size(); ++i) {
@@ -558,9 +573,10 @@ PoolStats PoolCore::stats() {
   return stats;
 }
 
-std::vector<pid_t> PoolCore::worker_pids() const {
+std::vector<pid_t> PoolCore::worker_pids() {
   std::vector<pid_t> pids;
   if (!is_owner()) return pids;
+  if (const auto next = successor()) return next->worker_pids();
   for (const PoolSeat& seat : used_seats()) {
     if (const pid_t pid = seat.pid.load(); pid != 0) pids.push_back(pid);
   }
