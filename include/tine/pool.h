@@ -19,10 +19,10 @@
 ///
 /// The constructor forks one keeper, without threads, which makes, watches and replaces the
 /// workers: threads that this process starts later do not matter. It holds the descriptors that
-/// were open then. Should the keeper be killed, tasks in flight are `lost`, and the next submit
-/// makes a new one if there is only one thread by then.
-/// Threads: submit, cancel and all else may be used from any; they share one short lock. After a
-/// fork: a pool is inert in the child, where submits fail and the destructor does nothing.
+/// were open then. Should the keeper be killed, tasks that run are `lost`; if there is only one
+/// thread by then, the next submit, wait or shutdown makes a new one, which goes on with the
+/// others. Threads: submit, cancel and all else may be used from any; they share one short lock.
+/// After a fork: a pool is inert in the child, where submits fail and the destructor does nothing.
 
 #include <sys/types.h>
 
@@ -51,7 +51,7 @@ namespace tine {
 struct PoolRecycle {
   std::size_t after_tasks = 0;            ///< 0: never
   std::uint64_t above_rss = 0;            ///< bytes of memory of its own; 0: never
-  std::chrono::nanoseconds after_age{0};  ///< 0: never
+  std::chrono::nanoseconds after_age{0};  ///< 0: never; an idle one just ends
 };
 
 struct PoolOptions {
@@ -61,6 +61,13 @@ struct PoolOptions {
   int workers = 0;           ///< at most; 0: as many as there are usable CPUs
   int retries = 0;           ///< further attempts at a task that failed
   int crash_retries = -1;    ///< of these at most so many after a crash; -1: all of them
+  /// Further attempts at a task that ran out of memory, beside `retries`; -1: among these.
+  int memory_retries = -1;
+  /// Whether a failure is worth another attempt, and the pause before attempt 2, 3, ... Called in a
+  /// worker, perhaps another one than the task's: as with tasks, captures do not compile. One that
+  /// throws or crashes ends the attempts.
+  bool (*retry_if)(const Failure&) = nullptr;
+  std::chrono::nanoseconds (*retry_delay)(int attempt) = nullptr;
   PoolRecycle recycle{};
   std::chrono::nanoseconds idle_timeout{0};  ///< an idle worker ends after so long; 0: never
   /// Tasks that wait for a worker, at most: then submit() blocks. 0: about a million.
@@ -69,6 +76,7 @@ struct PoolOptions {
   std::chrono::milliseconds shutdown_grace{5000};
   /// Runs in each worker before its first task. One that fails breaks the pool: all tasks fail.
   void (*initializer)() = nullptr;
+  std::chrono::nanoseconds init_timeout{0};  ///< of the initializer; then it has failed. 0: none
   std::string name{};  ///< for ps and in messages, at most 15 characters for ps
   ThreadPolicy threads = ThreadPolicy::refuse;  ///< when the pool is made
   bool core_dump = false;                       ///< whether a crash may leave a core file
@@ -79,8 +87,10 @@ struct PoolOptions {
 enum class Priority : unsigned char { high, normal, low };
 
 struct TaskOptions {
-  std::chrono::nanoseconds timeout{0};  ///< 0: the pool's
-  int retries = -1;                     ///< -1: the pool's
+  std::chrono::nanoseconds timeout{0};                             ///< 0: the pool's
+  int retries = -1;                                                ///< -1: the pool's
+  bool (*retry_if)(const Failure&) = nullptr;                      ///< nullptr: the pool's
+  std::chrono::nanoseconds (*retry_delay)(int attempt) = nullptr;  ///< nullptr: the pool's
   Priority priority = Priority::normal;
   std::string name{};  ///< in messages
 };

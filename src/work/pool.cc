@@ -65,8 +65,12 @@ std::shared_ptr<PoolCore> Pool::core() {
   if (!state_) return nullptr;
   const std::lock_guard lock(state_->mutex);
   auto& core = state_->core;
-  if (state_->closed || (core && (!core->is_owner() || !core->has_lost_keeper()))) return core;
-  if (core) core->bury_keeper();
+  while (core && core->is_owner() && core->has_lost_keeper()) {
+    if (state_->closed) return core;
+    core->settle();
+    core = core->successor();
+  }
+  if (core || state_->closed) return core;
   auto fresh = PoolCore::start(state_->options);
   core = fresh ? std::move(*fresh) : nullptr;
   if (!fresh) state_->error = std::move(fresh.error());
@@ -81,12 +85,15 @@ detail::TaskRequest Pool::request(const TaskOptions& options) const noexcept {
           .size = 0,
           .timeout = options.timeout.count() > 0 ? options.timeout : own.timeout,
           .retries = options.retries >= 0 ? options.retries : own.retries,
-          .priority = static_cast<int>(options.priority)};
+          .priority = static_cast<int>(options.priority),
+          .retry_if = options.retry_if != nullptr ? options.retry_if : own.retry_if,
+          .retry_delay = options.retry_delay != nullptr ? options.retry_delay : own.retry_delay,
+          .name = options.name};
 }
 
 std::expected<std::optional<detail::TaskHandle>, std::unique_ptr<Failure>> Pool::begin(
     const detail::TaskRequest& request, detail::WhenFull when_full) {
-  const auto here = core();
+  auto here = core();
   if (!here) {
     const Error moved{ErrorKind::invalid_argument, 0, Stage::prepare, "a pool",
                       "it has been moved"};
@@ -94,6 +101,12 @@ std::expected<std::optional<detail::TaskHandle>, std::unique_ptr<Failure>> Pool:
         not_started_by(state_ ? state_->options.name : "", state_ ? state_->error : moved));
   }
   auto slot = here->begin(request, when_full);
+  while (!slot && here->has_lost_keeper()) {
+    auto next = core();
+    if (!next || next == here) break;
+    here = std::move(next);
+    slot = here->begin(request, when_full);
+  }
   if (!slot) return std::unexpected(std::move(slot.error()));
   if (!*slot) return std::nullopt;
   return detail::TaskHandle(here, **slot);

@@ -129,7 +129,7 @@ std::span<PoolSeat> PoolCore::used_seats() const noexcept {
 }
 
 std::size_t PoolCore::queued() const noexcept {
-  std::uint64_t begun = cancelled_queued_.load();
+  std::uint64_t begun = cancelled_queued_.load() + table_.dropped.load();
   for (const PoolSeat& seat : used_seats()) begun += seat.begun.load();
   const std::uint64_t put = submitted_ + table_.returned.load();
   return put > begun ? static_cast<std::size_t>(put - begun) : 0;
@@ -147,28 +147,37 @@ bool PoolCore::is_full(std::uint32_t queue) noexcept {
   return tail - head >= most;
 }
 
-std::unique_ptr<Failure> PoolCore::not_started(Error error) const {
+std::string PoolCore::subject(std::string_view name) const {
+  return !name.empty() ? std::string(name) : !options_.name.empty() ? options_.name : "a task";
+}
+
+std::unique_ptr<Failure> PoolCore::not_started(Error error, std::string_view name) const {
   auto failure = std::make_unique<Failure>();
   failure->cause = Cause::not_started;
-  failure->subject = options_.name.empty() ? "a task" : options_.name;
+  failure->subject = subject(name);
   failure->error = std::move(error);
   return failure;
 }
 
 /// Why no task is taken, if so.
-std::unique_ptr<Failure> PoolCore::refusal() const {
+std::unique_ptr<Failure> PoolCore::refusal(std::string_view name) const {
   if (closed_) {
-    return not_started(refused(ErrorKind::cancelled, "it has been shut down"));
+    return not_started(refused(ErrorKind::cancelled, "it has been shut down"), name);
+  }
+  if (table_.broken.load() != 0) {
+    auto failure = std::make_unique<Failure>(broken_failure(std::string(name)));
+    failure->subject = subject(name);
+    return failure;
   }
   if (has_lost_keeper()) {
-    return not_started(refused(ErrorKind::no_such_process, "its keeper was killed"));
+    return not_started(refused(ErrorKind::no_such_process, "its keeper was killed"), name);
   }
   return nullptr;
 }
 
 /// With the lock, which is given up meanwhile. False: refused.
 bool PoolCore::wait_for_room(std::uint32_t queue, WhenFull when_full) {
-  while (is_full(queue) && !closed_ && !has_lost_keeper()) {
+  while (is_full(queue) && !closed_ && table_.broken.load() == 0 && !has_lost_keeper()) {
     if (when_full == WhenFull::refuse) return false;
     const std::uint32_t room = table_.room.load();
     table_.room_wanted.store(1);
@@ -188,7 +197,7 @@ PoolCore::Begun PoolCore::begin(const TaskRequest& request, WhenFull when_full) 
   const auto queue = static_cast<std::uint32_t>(work::kHigh + std::clamp(request.priority, 0, 2));
   std::unique_lock lock(mutex_);
   if (!wait_for_room(queue, when_full)) return std::nullopt;
-  if (auto refused = refusal()) return std::unexpected(std::move(refused));
+  if (auto refused = refusal(request.name)) return std::unexpected(std::move(refused));
   if (auto unknown = note_code(request)) return std::unexpected(std::move(unknown));
   const auto slot = take_slot();
   if (!slot) return std::unexpected(std::move(const_cast<std::unique_ptr<Failure>&>(slot.error())));
@@ -207,9 +216,19 @@ PoolCore::Begun PoolCore::begin(const TaskRequest& request, WhenFull when_full) 
   task.result = {};
   task.timeout = request.timeout.count();
   task.retries = narrow(request.retries);
-  task.crash_retries = options_.crash_retries < 0 ? 0xffff : narrow(options_.crash_retries);
+  task.crash_retries = options_.crash_retries < 0 ? work::kNoLimit : narrow(options_.crash_retries);
   task.attempts = 0;
   task.crashes = 0;
+  task.rules = 0;
+  if (request.retries > 0 || options_.memory_retries > 0) {
+    task.rules = work::kMayRetry;
+    task.again.retry_if = request.retry_if;
+    task.again.retry_delay = request.retry_delay;
+    task.again.not_before = 0;
+    task.again.memory_retries =
+        options_.memory_retries < 0 ? work::kNoLimit : narrow(options_.memory_retries);
+    task.again.memory_failures = 0;
+  }
   ++submitted_;
   return *slot;
 }
@@ -217,7 +236,9 @@ PoolCore::Begun PoolCore::begin(const TaskRequest& request, WhenFull when_full) 
 /// For workers that are no copies: where the code of this task is. Why it is nowhere, if so.
 std::unique_ptr<Failure> PoolCore::note_code(const TaskRequest& request) {
   if (options_.start == StartMethod::fork) return nullptr;
-  for (const Code code : {reinterpret_cast<Code>(request.thunk), request.function}) {
+  for (const Code code : {reinterpret_cast<Code>(request.thunk), request.function,
+                          reinterpret_cast<Code>(request.retry_if),
+                          reinterpret_cast<Code>(request.retry_delay)}) {
     if (code == nullptr) continue;
     if (auto added = memory_->add_code(code); !added) return not_started(added.error());
   }
@@ -285,13 +306,16 @@ void PoolCore::submit(std::uint32_t slot) noexcept {
   task.word.store(TaskWord{.state = TaskState::queued}.pack(), std::memory_order_release);
   {
     std::unique_lock lock(mutex_);
-    while (!memory_->put(task.queue, slot)) wait_for_room(task.queue, WhenFull::wait);
+    while (table_.broken.load() == 0 && !memory_->put(task.queue, slot)) {
+      wait_for_room(task.queue, WhenFull::wait);
+    }
   }
   if (table_.broken.load() != 0) {
     task.kind = ResultKind::broken;
-    task.conclude(TaskState::queued, TaskState::failed, 0);
+    memory_->drop_queued(task, TaskState::failed);
   }
   wake_worker();
+  if (has_lost_keeper()) settle(slot);
 }
 
 void PoolCore::wake_worker() noexcept {
@@ -328,14 +352,20 @@ bool PoolCore::spin(const TaskSlot& task) const noexcept {
   }
 }
 
-bool PoolCore::wait_until(std::uint32_t slot, os::Deadline deadline) noexcept {
+bool PoolCore::wait_until(std::uint32_t slot, os::Deadline deadline) {
   if (!is_owner()) return true;
+  if (!wait_here(slot, deadline)) return false;
+  const auto next = moved_to(slot);
+  return !next || next->core->wait_until(next->slot, deadline);
+}
+
+bool PoolCore::wait_here(std::uint32_t slot, os::Deadline deadline) noexcept {
   TaskSlot& task = memory_->slots()[slot];
   if (task.load().finished()) return true;
   if (deadline != Clock::time_point{} && spin(task)) return true;
   const auto limit = deadline.value_or(os::deadline_after(std::chrono::nanoseconds::max()));
   for (;;) {
-    if (has_lost_keeper()) fail_rest();
+    if (has_lost_keeper()) settle(slot);
     std::uint32_t seen = task.word.load(std::memory_order_acquire);
     if (TaskWord::unpack(seen).finished()) return true;
     if (Clock::now() >= limit) return false;
@@ -353,6 +383,20 @@ void PoolCore::translate(std::vector<std::uint64_t>& frames) const {
   std::erase(frames, 0);
 }
 
+/// Of all tasks, since the initializer has failed.
+Failure PoolCore::broken_failure(const std::string& name) const {
+  const std::size_t size = std::min<std::size_t>(table_.broken_size, table_.broken_note.size());
+  return failure_in(std::span(table_.broken_note).first(size), name);
+}
+
+/// What a FailureNote says.
+Failure PoolCore::failure_in(std::span<const std::byte> bytes, const std::string& name) const {
+  auto note = decode<work::FailureNote>(bytes);
+  if (!note) return undecodable_value(name, note.error());
+  translate(note->frames);
+  return note->to_failure();
+}
+
 Failure PoolCore::failure_of(std::uint32_t slot, const std::string& name) const {
   TaskSlot& task = memory_->slots()[slot];
   std::span<const std::byte> bytes = memory_->result(task);
@@ -364,15 +408,8 @@ Failure PoolCore::failure_of(std::uint32_t slot, const std::string& name) const 
     default: made.error = refused(ErrorKind::no_such_process, "its keeper is gone"); return made;
   }
   made.cause = Cause::out_of_memory;
-  if (task.kind == ResultKind::broken) {
-    const std::size_t size = std::min<std::size_t>(table_.broken_size, table_.broken_note.size());
-    bytes = std::span(table_.broken_note).first(size);
-  }
-  if (task.kind == ResultKind::broken || task.kind == ResultKind::failure) {
-    auto note = decode<work::FailureNote>(bytes);
-    if (note) translate(note->frames);
-    made = note ? note->to_failure() : undecodable_value(name, note.error());
-  }
+  if (task.kind == ResultKind::broken) return broken_failure(name);
+  if (task.kind == ResultKind::failure) made = failure_in(bytes, name);
   made.attempts = std::max<int>(1, task.attempts);
   return made;
 }
@@ -387,40 +424,54 @@ Result<std::span<const std::byte>> PoolCore::outcome(std::uint32_t slot, const s
     if (task.load().state == TaskState::done) {
       return memory_->result(task);
     }
+    if (const auto next = moved_to(slot)) return next->core->outcome(next->slot, name);
     made = failure_of(slot, name);
   }
-  made.subject = !name.empty() ? name : !options_.name.empty() ? options_.name : "a task";
+  made.subject = subject(name);
   return std::unexpected(std::move(made));
 }
 
-bool PoolCore::cancel(std::uint32_t slot) noexcept {
+bool PoolCore::cancel(std::uint32_t slot) {
   if (!is_owner()) return false;
   TaskSlot& task = memory_->slots()[slot];
-  const std::uint32_t anybody = task.load().seat;
-  auto before = task.conclude(TaskState::queued, TaskState::cancelled, anybody);
-  if (before) {
-    cancelled_queued_.fetch_add(1);
-  } else {
-    // The seat stays in the word: the keeper ends the worker that is there.
-    for (TaskWord word = task.load(); word.state == TaskState::running && !before;
-         word = task.load()) {
-      before = task.conclude(TaskState::running, TaskState::cancelling, word.seat, word.seat);
+  std::optional<TaskWord> before;
+  while (!before) {
+    const TaskWord word = task.load();
+    const bool waits = word.state == TaskState::queued || word.seat == work::kKeeperSeat;
+    if (word.state != TaskState::queued && word.state != TaskState::delayed &&
+        word.state != TaskState::running) {
+      const auto next = moved_to(slot);
+      return next && next->core->cancel(next->slot);
     }
-    if (before) call_keeper();
+    // The seat stays in the word: the keeper ends the worker that is there.
+    before = task.conclude(word.state, waits ? TaskState::cancelled : TaskState::cancelling,
+                           word.seat, word.seat);
   }
-  if (!before) return false;
+  if (before->state != TaskState::running) {
+    cancelled_queued_.fetch_add(1);
+    make_room();
+  }
   cancelled_.fetch_add(1);
-  if (before->watched) call_keeper();
+  if (before->state != TaskState::queued || before->watched) call_keeper();
   return true;
+}
+
+/// Who waits for room looks whether there is some.
+void PoolCore::make_room() noexcept {
+  if (table_.room_wanted.load() == 0) return;
+  table_.room.fetch_add(1);
+  os::futex_wake_all(os::futex_word(table_.room));
 }
 
 /// Readable when the task has an outcome, or nobody is left to tell.
 int PoolCore::fd(std::uint32_t slot) {
   if (!is_owner()) return -1;
+  const auto next = moved_to(slot);
   const std::lock_guard lock(mutex_);
   if (const auto found = watches_.find(slot); found != watches_.end()) {
     return found->second.poll.get();
   }
+  if (next) return next->core->fd(next->slot);
   Watch watch{Fd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)}, Fd{::epoll_create1(EPOLL_CLOEXEC)}};
   if (!watch.event || !watch.poll) return -1;
   watch.event = os::above_stdio(std::move(watch.event));
@@ -460,6 +511,10 @@ void PoolCore::release(std::uint32_t slot) noexcept {
   if (!is_owner()) return;
   const std::lock_guard lock(mutex_);
   if (!watches_.empty()) watches_.erase(slot);
+  if (const auto moved = moved_.find(slot); moved != moved_.end()) {
+    successor_->release(moved->second);
+    moved_.erase(moved);
+  }
   if (memory_->slots()[slot].load().idle()) {
     free_slot(slot);
   } else {
@@ -476,6 +531,7 @@ std::expected<void, Error> PoolCore::resize(std::size_t workers) {
   if (workers < 1 || workers > work::kMostSeats) {
     return std::unexpected(refused(ErrorKind::invalid_argument, "a pool has 1 to 512 workers"));
   }
+  if (const auto next = successor()) return next->resize(workers);
   const std::lock_guard lock(mutex_);
   most_workers_.store(std::max(most_workers_.load(), workers));
   table_.target.store(static_cast<std::uint32_t>(workers));
@@ -486,12 +542,7 @@ std::expected<void, Error> PoolCore::resize(std::size_t workers) {
 /// Nobody will give the tasks that are left an outcome.
 void PoolCore::fail_rest() noexcept {
   const std::size_t used = table_.slots_used.load(std::memory_order_acquire);
-  for (TaskSlot& task : memory_->slots().first(used)) {
-    for (const TaskState state : {TaskState::queued, TaskState::running, TaskState::ending}) {
-      task.conclude(state, TaskState::lost, 0);
-    }
-    task.change(TaskState::cancelling, TaskState::cancelled, 0);
-  }
+  for (TaskSlot& task : memory_->slots().first(used)) lose(task);
   table_.room.fetch_add(1);
   os::futex_wake_all(os::futex_word(table_.room));
 }
@@ -499,6 +550,8 @@ void PoolCore::fail_rest() noexcept {
 void PoolCore::shutdown(Drain drain) {
   if (!is_owner()) return;
   const std::lock_guard alone(shutting_down_);
+  if (drain == Drain::yes && has_lost_keeper()) settle();
+  if (const auto next = successor()) next->shutdown(drain);
   {
     const std::lock_guard lock(mutex_);
     if (std::exchange(closed_, true)) return;
@@ -514,11 +567,13 @@ void PoolCore::shutdown(Drain drain) {
     call_keeper();
     ended = keeper_.wait_for(kAfterKill);
   }
-  bury_keeper();
+  const std::lock_guard lock(mutex_);
+  settled_ = true;
+  bury_keeper_locked();
 }
 
-void PoolCore::bury_keeper() {
-  const std::lock_guard lock(mutex_);
+/// Reaps it; nobody has to wait any more.
+void PoolCore::bury_keeper_locked() noexcept {
   [[maybe_unused]] const auto gone = keeper_.terminate(0ms);
   keeper_ = Child{};
   fail_rest();
@@ -530,6 +585,7 @@ void PoolCore::bury_keeper() {
 PoolStats PoolCore::stats() {
   PoolStats stats;
   if (!is_owner()) return stats;
+  if (const auto next = successor()) return next->stats();
   const std::lock_guard lock(mutex_);
   stats.queued = queued();
   for (std::uint32_t i = 0; i < used_seats().size(); ++i) {
@@ -548,9 +604,10 @@ PoolStats PoolCore::stats() {
   return stats;
 }
 
-std::vector<pid_t> PoolCore::worker_pids() const {
+std::vector<pid_t> PoolCore::worker_pids() {
   std::vector<pid_t> pids;
   if (!is_owner()) return pids;
+  if (const auto next = successor()) return next->worker_pids();
   for (const PoolSeat& seat : used_seats()) {
     if (const pid_t pid = seat.pid.load(); pid != 0) pids.push_back(pid);
   }

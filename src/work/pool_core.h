@@ -21,6 +21,8 @@
 #include <mutex>
 #include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -50,21 +52,27 @@ class PoolCore {
   Begun begin(const TaskRequest& request, WhenFull when_full);
   [[nodiscard]] std::byte* arguments(std::uint32_t slot) const noexcept;
   void submit(std::uint32_t slot) noexcept;
-  bool wait_until(std::uint32_t slot, os::Deadline deadline) noexcept;
+  bool wait_until(std::uint32_t slot, os::Deadline deadline);
   Result<std::span<const std::byte>> outcome(std::uint32_t slot, const std::string& name);
-  bool cancel(std::uint32_t slot) noexcept;
+  bool cancel(std::uint32_t slot);
   [[nodiscard]] int fd(std::uint32_t slot);
   void release(std::uint32_t slot) noexcept;
 
   // All of it.
   std::expected<void, Error> resize(std::size_t workers);
   void shutdown(Drain drain);
-  /// After the keeper's death: reaps it; nobody has to wait any more.
-  void bury_keeper();
+  /// After the keeper's death: tasks that nobody has begun go on in the next pool, if there can be
+  /// one; nobody has to wait for the others any more.
+  void settle() noexcept;
+  [[nodiscard]] std::shared_ptr<PoolCore> successor();
   [[nodiscard]] PoolStats stats();
-  [[nodiscard]] std::vector<pid_t> worker_pids() const;
+  [[nodiscard]] std::vector<pid_t> worker_pids();
 
  private:
+  struct Place {
+    std::shared_ptr<PoolCore> core;
+    std::uint32_t slot;
+  };
   struct Watch {
     Fd event;
     Fd poll;
@@ -75,18 +83,35 @@ class PoolCore {
   [[nodiscard]] std::size_t queued() const noexcept;
   [[nodiscard]] bool is_full(std::uint32_t queue) noexcept;
   bool wait_for_room(std::uint32_t queue, WhenFull when_full);
-  [[nodiscard]] std::unique_ptr<Failure> refusal() const;
+  [[nodiscard]] std::unique_ptr<Failure> refusal(std::string_view name) const;
   [[nodiscard]] std::unique_ptr<Failure> note_code(const TaskRequest& request);
   void translate(std::vector<std::uint64_t>& frames) const;
+  [[nodiscard]] Failure failure_in(std::span<const std::byte> bytes, const std::string& name) const;
   std::expected<std::uint32_t, std::unique_ptr<Failure>> take_slot();
   std::optional<std::uint32_t> collect_dropped(std::size_t most) noexcept;
   void free_slot(std::uint32_t slot) noexcept;
+  bool wait_here(std::uint32_t slot, os::Deadline deadline) noexcept;
   [[nodiscard]] bool spin(const work::TaskSlot& task) const noexcept;
   void call_keeper() const noexcept;
   void wake_worker() noexcept;
+  void bury_keeper_locked() noexcept;
   void fail_rest() noexcept;
+
+  // After the keeper's death.
+  [[nodiscard]] std::optional<Place> moved_to(std::uint32_t slot);
+  void settle(std::uint32_t slot) noexcept;
+  void settle_locked() noexcept;
+  void start_successor();
+  void move_all();
+  bool move(std::uint32_t slot);
+  std::optional<std::uint32_t> adopt(const work::PoolMemory& from, work::TaskSlot& task);
+  void abandon(std::uint32_t slot) noexcept;
+  static void lose(work::TaskSlot& task) noexcept;
+  void make_room() noexcept;
+  [[nodiscard]] Failure broken_failure(const std::string& name) const;
   [[nodiscard]] Failure failure_of(std::uint32_t slot, const std::string& name) const;
-  [[nodiscard]] std::unique_ptr<Failure> not_started(Error error) const;
+  [[nodiscard]] std::unique_ptr<Failure> not_started(Error error, std::string_view name = {}) const;
+  [[nodiscard]] std::string subject(std::string_view name) const;
   bool send_watch(std::uint32_t slot, int event) const noexcept;
   [[nodiscard]] std::span<work::PoolSeat> used_seats() const noexcept;
 
@@ -101,6 +126,9 @@ class PoolCore {
 
   std::mutex mutex_{};  ///< for all that follows
   bool closed_ = false;
+  bool settled_ = false;  ///< the keeper's death has been seen to
+  std::shared_ptr<PoolCore> successor_{};
+  std::unordered_map<std::uint32_t, std::uint32_t> moved_{};  ///< slots, to those of the successor
   std::vector<std::uint32_t> free_{};
   std::deque<std::uint32_t> dropped_{};  ///< without a future, but not at their end
   std::uint32_t slots_ready_ = 0;        ///< that have memory

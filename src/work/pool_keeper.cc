@@ -26,7 +26,6 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr int kMostIdleDeaths = 16;
-constexpr std::uint16_t kNoLimit = 0xffff;
 constexpr std::uint64_t kLargestRange = 64;
 
 FailureNote note_of(Cause cause, std::string message) {
@@ -53,10 +52,10 @@ int PoolKeeper::run() {
   if (!watch_ends()) return 1;
   look();
   while (!is_over()) {
-    auto due = check_deadlines();
+    auto due = next_due();
     // Said before the last look: what comes after it calls us.
     table_.keeper_asleep.store(due.time_since_epoch().count());
-    due = std::min(due, check_deadlines());
+    due = std::min(due, next_due());
     if (table_.keeper_called.load() != 0) due = Clock::now();
     loop_.run_once(due);
     table_.keeper_asleep.store(0);
@@ -78,8 +77,15 @@ std::expected<void, Error> PoolKeeper::watch_ends() {
 bool PoolKeeper::is_over() {
   if (host_gone_) return true;
   if (table_.closing.load() == Closing::no || alive() > 0) return false;
+  take_handed_back();
+  if (killing_) {
+    cancel_queued();
+    return true;
+  }
+  std::erase_if(delayed_, [&](const Delayed& each) { return !is_delayed(each.slot); });
+  std::make_heap(delayed_.begin(), delayed_.end());
   trim_queues();
-  return killing_ || memory_.backlog() == 0;
+  return delayed_.empty() && memory_.backlog() == 0;
 }
 
 // ---- What it is called for ----
@@ -127,8 +133,10 @@ void PoolKeeper::look() {
   for (Seat& seat : seats_) seat.process.pass_on_errors();
   tell_watchers();
   if (table_.closing.load() != Closing::no) on_closing();
+  take_handed_back();
   end_cancelled();
   retire_excess();
+  see_to_mail();
   see_to_backlog();
 }
 
@@ -202,6 +210,7 @@ std::expected<void, Error> PoolKeeper::start_worker(std::size_t place) {
   seat.failed.store(failed);
   seats_[place].ended_slot = kNoSlot;
   seats_[place].retiring = false;
+  seats_[place].last_awake = Clock::now();
   const WorkerProcess::How how{.grace = options_.grace,
                                .name = options_.name.empty() ? "tine-worker" : options_.name,
                                .threads = ThreadPolicy::allow,  // there are none
@@ -272,6 +281,48 @@ void PoolKeeper::retire_excess() {
 
 // ---- Ending them ----
 
+/// When there is something to do without being called.
+PoolKeeper::Clock::time_point PoolKeeper::next_due() {
+  return std::min({check_deadlines(), deliver_due(), check_memory()});
+}
+
+/// A look now and then at those that are awake, and at who has just gone to sleep.
+PoolKeeper::Clock::time_point PoolKeeper::check_memory() {
+  constexpr auto kBetweenLooks = 50ms;
+  constexpr auto kSettled = 3 * kBetweenLooks;
+  const auto never = os::deadline_after(std::chrono::nanoseconds::max());
+  if (options_.memory == 0) return never;
+  bool is_anyone_awake = false;
+  for (std::size_t i = 0; i < seats_.size(); ++i) {
+    Seat& seat = seats_[i];
+    if (!seat.process.is_alive() || seat.process.ending() != Ending::none) continue;
+    if (!table_.parked.contains(i)) seat.last_awake = Clock::now();
+    if (Clock::now() - seat.last_awake > kSettled) continue;
+    is_anyone_awake = true;
+    if (seat.process.exceeds_memory()) too_large(i);
+  }
+  return is_anyone_awake ? Clock::now() + kBetweenLooks : never;
+}
+
+/// Without a pause between TERM and KILL, in which it could go on growing.
+void PoolKeeper::too_large(std::size_t place) {
+  PoolSeat& shared = memory_.seats()[place];
+  if (shared.stage.load() < PoolStage::working) {
+    end_initializing(place, Ending::out_of_memory);
+  } else if (!end_for(place, TaskState::running, Ending::out_of_memory)) {
+    seats_[place].retiring = true;
+    shared.retire.store(1);
+    return ring(place);
+  }
+  seats_[place].process.kill();
+}
+
+/// What it ends for stands in the note of its death; it has no task.
+void PoolKeeper::end_initializing(std::size_t place, Ending why) {
+  seats_[place].process.end(why, memory_.seats()[place].crash);
+  kill_after_grace(place);
+}
+
 /// Ends the worker of a task that is still in state `expected` when it can begin no other.
 bool PoolKeeper::end_for(std::size_t place, TaskState expected, Ending why) {
   PoolSeat& seat = memory_.seats()[place];
@@ -332,10 +383,12 @@ PoolKeeper::Clock::time_point PoolKeeper::check_deadlines() {
     const std::int64_t deadline = memory_.seats()[i].deadline.load();
     if (deadline == 0) continue;
     const Clock::time_point due{std::chrono::nanoseconds(deadline)};
-    if (due <= Clock::now()) {
-      end_for(i, TaskState::running, Ending::timed_out);
-    } else {
+    if (due > Clock::now()) {
       next = std::min(next, due);
+    } else if (memory_.seats()[i].stage.load() < PoolStage::working) {
+      end_initializing(i, Ending::timed_out);
+    } else {
+      end_for(i, TaskState::running, Ending::timed_out);
     }
   }
   return next;
@@ -355,7 +408,7 @@ void PoolKeeper::on_closing() {
 void PoolKeeper::cancel_queued() {
   const std::size_t used = std::min<std::size_t>(table_.slots_used.load(), memory_.slots().size());
   for (TaskSlot& task : memory_.slots().first(used)) {
-    task.conclude(TaskState::queued, TaskState::cancelled, 0);
+    memory_.drop_queued(task, TaskState::cancelled);
   }
   tell_watchers();
 }
@@ -363,6 +416,8 @@ void PoolKeeper::cancel_queued() {
 // ---- When they have ended ----
 
 void PoolKeeper::on_ended(std::size_t place) {
+  // It pushes nothing any more, and its seat is still taken.
+  take_handed_back();
   Seat& seat = seats_[place];
   PoolSeat& shared = memory_.seats()[place];
   loop_.unwatch(seat.process.fd());
@@ -375,6 +430,7 @@ void PoolKeeper::on_ended(std::size_t place) {
   // Counted before anybody learns of it by his task.
   if (!in_order && !meant) table_.deaths.fetch_add(1);
   const bool blamed = conclude_current(place, finished);
+  take_back_mail(place);
   give_back_range(shared);
   judge_end(place, finished, blamed);
   tell_watchers();
@@ -400,6 +456,9 @@ bool PoolKeeper::conclude_current(std::size_t place,
       }
       [[fallthrough]];
     case TaskState::ending: blame(place, task, word.state, finished); return true;
+    case TaskState::delayed:  // before it could push it
+      take_delayed(slot);
+      return true;
     case TaskState::cancelling:
       if (seat.allocating.load() != 0) memory_.free_all_but(slot, task.arguments);
       task.result = {};
@@ -412,7 +471,12 @@ bool PoolKeeper::conclude_current(std::size_t place,
 void PoolKeeper::queue_again(TaskSlot& task, TaskState state, std::uint32_t place) {
   const auto slot = static_cast<std::uint32_t>(&task - memory_.slots().data());
   table_.returned.fetch_add(1);
-  if (task.change(state, TaskState::queued, 0, place)) memory_.put(kReturned, slot);
+  if (task.change(state, TaskState::queued, 0, place)) {
+    if (!drop_if_over(task)) put_returned(slot);
+    return;
+  }
+  table_.returned.fetch_sub(1);
+  task.change(TaskState::cancelling, TaskState::cancelled, place, place);
 }
 
 void PoolKeeper::blame(std::size_t place, TaskSlot& task, TaskState state,
@@ -421,16 +485,24 @@ void PoolKeeper::blame(std::size_t place, TaskSlot& task, TaskState state,
   const auto slot = static_cast<std::uint32_t>(&task - memory_.slots().data());
   if (memory_.seats()[place].allocating.load() != 0) memory_.free_all_but(slot, task.arguments);
   task.result = {};
-  ++task.crashes;
-  const bool may_retry = task.attempts <= task.retries && !killing_ &&
-                         (task.crash_retries == kNoLimit || task.crashes <= task.crash_retries);
-  if (may_retry && table_.broken.load() == 0) return queue_again(task, state, number);
+  FailureNote note = death_note(place, finished);
+  const bool may_retry = !killing_ && table_.broken.load() == 0 &&
+                         memory_.seats()[place].deciding.load() == 0 &&
+                         task.count_failure(note.cause, true);
+  if (may_retry) {
+    // Its rules are the program's: the next worker asks them.
+    if (task.attempts > 0 && task.has_rules()) {
+      task.rules |= kUnasked;
+      put_note(task, std::move(note));
+    }
+    return queue_again(task, state, number);
+  }
+  table_.died.fetch_add(1);
   if (killing_) {
     task.conclude(state, TaskState::cancelled, number, number);
     return;
   }
-  table_.died.fetch_add(1);
-  put_note(task, death_note(place, finished));
+  put_note(task, std::move(note));
   // A cancel may have come first.
   if (!task.conclude(state, TaskState::failed, number, number)) {
     task.change(TaskState::cancelling, TaskState::cancelled, number, number);
@@ -441,6 +513,7 @@ void PoolKeeper::put_note(TaskSlot& task, FailureNote note) {
   const auto slot = static_cast<std::uint32_t>(&task - memory_.slots().data());
   const auto bytes = encoded_note(std::move(note), std::size_t{1} << 20);
   task.kind = ResultKind::out_of_memory;
+  memory_.free_bytes(slot, task.result);
   task.result = {};
   const auto at = memory_.take_bytes(slot, bytes.size(), TaskSlot::kNear);
   if (!at) return;
@@ -461,6 +534,11 @@ FailureNote PoolKeeper::death_note(std::size_t place,
   if (process.ending() == Ending::timed_out) note.cause = Cause::timed_out;
   if (process.ending() == Ending::cancelled) note.cause = Cause::cancelled;
   if (seat.stage.load() == PoolStage::out_of_memory) note.cause = Cause::out_of_memory;
+  if (process.ending() == Ending::out_of_memory) {
+    note.cause = Cause::out_of_memory;
+    note.message = kMemoryExceeded;
+  }
+  if (seat.deciding.load() != 0) note.message = "while it decided about another attempt";
   if (note.cause == Cause::exited) note.message = "it ended by exit instead of returning";
   std::optional<RawBacktrace> where = process.where();
   if (note.cause == Cause::signaled) where = read_crash(seat.crash);
@@ -487,7 +565,11 @@ void PoolKeeper::judge_end(std::size_t place, const std::expected<Finished, Erro
   PoolSeat& seat = memory_.seats()[place];
   const PoolStage stage = seat.stage.load();
   if (stage == PoolStage::ended) return;
-  if (blamed || killing_ || seats_[place].process.ending() != Ending::none) return;
+  const bool ended_by_us = seats_[place].process.ending() != Ending::none;
+  if (ended_by_us && stage == PoolStage::initializing && !killing_) {
+    return break_pool(death_note(place, finished));
+  }
+  if (blamed || killing_ || ended_by_us) return;
   if (stage == PoolStage::init_failed) {
     const std::size_t size = std::min<std::size_t>(seat.note_size, seat.note.size());
     auto note = decode<FailureNote>(std::span(seat.note).first(size));
@@ -526,15 +608,19 @@ void PoolKeeper::fail_queued(const FailureNote& note, bool for_ever) {
   }
   const std::size_t used = std::min<std::size_t>(table_.slots_used.load(), memory_.slots().size());
   for (TaskSlot& task : memory_.slots().first(used)) {
-    if (task.load().state != TaskState::queued) continue;
+    const TaskState state = task.load().state;
+    if (state != TaskState::queued && !(state == TaskState::delayed && for_ever)) continue;
     if (!for_ever) {
       // Nobody is there who could take it meanwhile.
       put_note(task, note);
     } else {
       task.kind = ResultKind::broken;
     }
-    if (task.conclude(TaskState::queued, TaskState::failed, 0)) table_.died.fetch_add(1);
+    memory_.drop_queued(task, TaskState::failed);
   }
+  // Who waits for room has it, or learns that there is no use in waiting.
+  table_.room.fetch_add(1);
+  os::futex_wake_all(os::futex_word(table_.room));
   tell_watchers();
 }
 

@@ -49,6 +49,13 @@ class PoolKeeper {
     WorkerProcess process{};
     std::uint32_t ended_slot = kNoSlot;  ///< whose task it is ended for
     bool retiring = false;
+    Clock::time_point last_awake{};  ///< for looks at its memory
+  };
+  struct Delayed {
+    Clock::time_point due;
+    std::uint32_t slot;
+    std::uint32_t not_to;
+    [[nodiscard]] bool operator<(const Delayed& other) const { return due > other.due; }
   };
 
   std::expected<void, Error> watch_ends();
@@ -69,9 +76,27 @@ class PoolKeeper {
   void retire_excess();
   void trim_queues() noexcept;
 
+  // Tasks that are to be tried again.
+  void take_handed_back();
+  void take_delayed(std::uint32_t slot);
+  Clock::time_point deliver_due();
+  void deliver(std::uint32_t slot, std::uint32_t not_to);
+  void put_returned(std::uint32_t slot);
+  bool drop_if_over(TaskSlot& task);
+  bool mail_to_another(std::uint32_t slot, std::uint32_t not_to);
+  [[nodiscard]] std::optional<std::size_t> another_than(std::uint32_t not_to);
+  void take_back_mail(std::size_t place);
+  void see_to_mail();
+  [[nodiscard]] bool is_delayed(std::uint32_t slot) const noexcept;
+  [[nodiscard]] bool is_busy(std::size_t place) const noexcept;
+
   // Ending them.
   void end_cancelled();
+  Clock::time_point next_due();
   Clock::time_point check_deadlines();
+  Clock::time_point check_memory();
+  void too_large(std::size_t place);
+  void end_initializing(std::size_t place, Ending why);
   bool end_for(std::size_t place, TaskState expected, Ending why);
   void kill_after_grace(std::size_t place);
   void on_closing();
@@ -99,6 +124,7 @@ class PoolKeeper {
   os::EventLoop loop_{};
   std::deque<Seat> seats_{};
   std::vector<std::pair<std::uint32_t, Fd>> watched_{};
+  std::vector<Delayed> delayed_{};  ///< a heap: the next one first
   std::uint64_t begun_at_idle_death_ = 0;
   int idle_deaths_ = 0;
   bool host_gone_ = false;

@@ -68,6 +68,20 @@ std::optional<TaskWord> TaskSlot::conclude(TaskState from, TaskState to, std::ui
   return before;
 }
 
+/// Running out of memory counts among all failures, unless it has a limit of its own.
+bool TaskSlot::count_failure(Cause cause, bool crashed) noexcept {
+  const bool may = (rules & kMayRetry) != 0;
+  if (attempts == 0) return true;  // it was taken, and no more
+  if (!may || cause == Cause::cancelled) return false;
+  const bool limits_memory = again.memory_retries != kNoLimit;
+  if (limits_memory && cause == Cause::out_of_memory) {
+    return ++again.memory_failures <= again.memory_retries;
+  }
+  if (crashed) ++crashes;
+  const int others = attempts - (limits_memory ? again.memory_failures : 0);
+  return others <= retries && (crash_retries == kNoLimit || crashes <= crash_retries);
+}
+
 // ---- Chunks ----
 
 bool ChunkArea::claim(std::size_t first, std::size_t count, std::uint32_t owner,
@@ -277,6 +291,13 @@ std::expected<void, Error> PoolMemory::add_code(Code code) {
                                : place.error());
 }
 
+void PoolMemory::learn_code(const PoolMemory& other) noexcept {
+  if (table_->host_module_count.load(std::memory_order_relaxed) != 0) return;
+  const std::uint32_t count = other.table().host_module_count.load(std::memory_order_acquire);
+  table_->host_modules = other.table().host_modules;
+  table_->host_module_count.store(count, std::memory_order_release);
+}
+
 std::expected<CodePlace, Error> PoolMemory::place_of(Code hosts) const {
   const auto address = reinterpret_cast<std::uintptr_t>(hosts);
   const std::size_t count = std::min<std::size_t>(
@@ -375,6 +396,36 @@ void PoolMemory::free_all_but(std::uint32_t slot, const BytesAt& kept) noexcept 
   for (std::uint32_t i = 0; i < areas_.size(); ++i) {
     areas_[i].free_all(slot, kept.first, kept.area == i + 1 ? kept.size : 0);
   }
+}
+
+// ---- Attempts ----
+
+bool PoolMemory::say_delayed(TaskSlot& task, std::uint32_t seat) noexcept {
+  table_->returned.fetch_add(1);
+  if (task.change(TaskState::running, TaskState::delayed, seat, seat)) return true;
+  table_->returned.fetch_sub(1);
+  return false;
+}
+
+void PoolMemory::push_handed_back(std::uint32_t slot) noexcept {
+  TaskSlot& task = slots_[slot];
+  std::uint32_t top = table_->handed_back.load();
+  do {
+    task.again.below.store(top, std::memory_order_relaxed);
+  } while (!table_->handed_back.compare_exchange_weak(top, slot));
+}
+
+bool PoolMemory::drop_queued(TaskSlot& task, TaskState outcome) noexcept {
+  const TaskWord word = task.load();
+  const bool of_keeper = word.state == TaskState::delayed && word.seat == kKeeperSeat;
+  if (word.state != TaskState::queued && !of_keeper) return false;
+  // Counted before anybody learns of it.
+  table_->dropped.fetch_add(1);
+  table_->died.fetch_add(1);
+  if (task.conclude(word.state, outcome, 0, word.seat)) return true;
+  table_->dropped.fetch_sub(1);
+  table_->died.fetch_sub(1);
+  return false;
 }
 
 // ---- Waking ----

@@ -8,13 +8,16 @@
 ///
 ///     free -> writing -> queued -> running -> done | failed
 ///                          |          |-> ending -> failed       its time was up: the keeper's
-///                          |          '-> cancelling -> cancelled
+///                          |          |-> cancelling -> cancelled
+///                          |          '-> delayed -> queued      to be tried again: the keeper's
 ///                          '-> cancelled                         a cancel: the host's
 ///
 /// A worker takes a task by changing that word from queued to running, with its own number in it:
 /// so whoever is killed at whatever instant, the word says whose task it was. The queues hold
 /// numbers of slots; their heads are but hints where to look next. A worker takes several positions
 /// of a queue at once when tasks are short, and says which: others may still take tasks from there.
+/// One that failed and is to be tried again goes to the keeper, by a stack of slots: the worker
+/// says `delayed` with its own number before it pushes, so that a death in between loses nothing.
 /// Nothing here is a lock. The host trusts nothing that a worker writes further than its own
 /// bounds; a worker that scribbles over the memory of others can spoil their results (decision 23).
 
@@ -41,6 +44,9 @@ namespace tine::work {
 
 inline constexpr std::size_t kMostSeats = 512;
 inline constexpr std::uint32_t kNoSlot = 0xffffffff;
+/// Stands for the keeper where a seat is meant.
+inline constexpr std::uint32_t kKeeperSeat = 1023;
+inline constexpr std::uint16_t kNoLimit = 0xffff;
 
 // ---- Tasks ----
 
@@ -49,6 +55,7 @@ enum class TaskState : std::uint32_t {
   writing,
   queued,
   running,
+  delayed,  ///< waits for its next attempt: of the worker in the word, or of the keeper
   ending,
   cancelling,  ///< its outcome is there, but a worker is still at it
   done,        // from here on nobody touches it but the host
@@ -96,6 +103,12 @@ struct BytesAt {
   std::uint32_t area = 0;  ///< 0: in the slot; 1: small chunks; 2: large ones
 };
 
+/// What is known of the attempts at a task, by TaskSlot::rules.
+enum TaskRules : std::uint8_t {
+  kMayRetry = 1,  ///< TaskSlot::again holds something
+  kUnasked = 2,   ///< the result is a failure that retry_if has not seen
+};
+
 struct alignas(64) TaskSlot {
   static constexpr std::size_t kTiny = 16;
   static constexpr std::size_t kNearArguments = 48;
@@ -105,6 +118,7 @@ struct alignas(64) TaskSlot {
   std::atomic<std::uint32_t> word{0};
   ResultKind kind{};
   std::uint8_t queue{};
+  std::uint8_t rules{};
   detail::TaskThunk thunk{};
   BytesAt arguments{};
   BytesAt result{};
@@ -116,8 +130,18 @@ struct alignas(64) TaskSlot {
   std::uint16_t attempts{};
   std::uint16_t crashes{};
   std::byte near_arguments[kNearArguments];
-  // ...and one for results that are not tiny.
+  // ...one for results that are not tiny...
   std::byte near_result[kNear];
+  // ...and one for tasks that may be tried again.
+  struct Again {
+    detail::RetryIf retry_if{};
+    detail::RetryDelay retry_delay{};
+    std::int64_t not_before{};           ///< ns since boot
+    std::atomic<std::uint32_t> below{};  ///< in the stack of those that the keeper is to take
+    std::uint16_t memory_retries{};
+    std::uint16_t memory_failures{};  ///< while they have a limit of their own
+  };
+  alignas(64) Again again{};
 
   /// Where a result of this size is, if it is in the slot.
   [[nodiscard]] std::byte* result_at(std::size_t size) noexcept {
@@ -134,8 +158,13 @@ struct alignas(64) TaskSlot {
   /// The same for a state with an outcome: wakes who sleeps for it.
   std::optional<TaskWord> conclude(TaskState from, TaskState to, std::uint32_t seat,
                                    std::optional<std::uint32_t> of = {}) noexcept;
+  /// Counts a failed attempt. Whether there may be another.
+  [[nodiscard]] bool count_failure(Cause cause, bool crashed) noexcept;
+  [[nodiscard]] bool has_rules() const noexcept {
+    return (rules & kMayRetry) != 0 && (again.retry_if != nullptr || again.retry_delay != nullptr);
+  }
 };
-static_assert(sizeof(TaskSlot) == 192);
+static_assert(sizeof(TaskSlot) == 256);
 static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
 
 // ---- Queues ----
@@ -207,6 +236,7 @@ struct alignas(64) PoolSeat {
   std::atomic<PoolStage> stage{PoolStage::starting};
   std::atomic<std::uint32_t> current{kNoSlot};  ///< set before the slot's word
   std::atomic<std::uint32_t> allocating{0};     ///< chunks may be in nobody's account
+  std::atomic<std::uint32_t> deciding{0};       ///< it runs what decides about another attempt
   std::atomic<std::uint32_t> range_queue{0};    ///< positions [next, end) of this queue are its own
   std::atomic<std::uint64_t> range_next{0};
   std::atomic<std::uint64_t> range_end{0};
@@ -219,6 +249,7 @@ struct alignas(64) PoolSeat {
   // Others write here.
   alignas(64) std::atomic<std::uint32_t> bell{0};  ///< a futex: look for tasks
   std::atomic<std::uint32_t> hold{0};              ///< a futex: do not begin another task
+  std::atomic<std::uint32_t> mail{kNoSlot};        ///< a task that is meant for this worker
   std::atomic<std::uint32_t> retire{0};
   std::atomic<std::int32_t> pid{0};
   CrashReport crash{};
@@ -249,6 +280,7 @@ struct PoolTable {
   std::atomic<std::uint32_t> alive{0};
   std::atomic<std::uint64_t> deaths{0};
   std::atomic<std::uint64_t> returned{0};  ///< tasks that were begun and are queued again
+  std::atomic<std::uint64_t> dropped{0};   ///< queued tasks that have an outcome and never began
   std::atomic<std::uint64_t> died{0};      ///< tasks that the keeper has failed
   std::uint32_t cpus = 1;
 
@@ -260,6 +292,7 @@ struct PoolTable {
   std::atomic<std::uint32_t> room{0};
   std::atomic<std::uint32_t> slots_used{0};  ///< slots from here on have never been used
   std::atomic<std::uint32_t> chunks_used[2]{};
+  std::atomic<std::uint32_t> handed_back{kNoSlot};  ///< the top of the stack for the keeper
 
   SeatSet searching{};  ///< awake, and about to look for tasks
   SeatSet parked{};     ///< asleep until the bell
@@ -327,6 +360,8 @@ class PoolMemory {
   /// Writes down in which module it is. Requires: the host, and one thread at a time.
   /// Errors: not_found.
   std::expected<void, Error> add_code(Code code);
+  /// All that is written down in `other`, where there is nothing yet.
+  void learn_code(const PoolMemory& other) noexcept;
   /// What the host has written down. Errors: not_found.
   [[nodiscard]] std::expected<CodePlace, Error> place_of(Code hosts) const;
 
@@ -356,6 +391,13 @@ class PoolMemory {
   void free_all_but(std::uint32_t slot, const BytesAt& kept) noexcept;
   /// Who takes bytes here looks for them in a part of its own.
   void set_share(std::size_t share, std::size_t of) noexcept;
+
+  /// A task that is `running` at `seat` is for the keeper. False: it is somebody else's by now.
+  bool say_delayed(TaskSlot& task, std::uint32_t seat) noexcept;
+  /// ... who finds it on the stack.
+  void push_handed_back(std::uint32_t slot) noexcept;
+  /// Gives one that waits, in a queue or with the keeper, its outcome. False: it is somebody's.
+  bool drop_queued(TaskSlot& task, TaskState outcome) noexcept;
 
   /// What there is to do when something may be waiting.
   enum class Waking : unsigned char { nothing, rung, call_keeper };

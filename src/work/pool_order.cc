@@ -33,6 +33,7 @@ struct Settings {
   std::chrono::nanoseconds recycle_after_age{};
   std::chrono::nanoseconds idle_timeout{};
   std::uint64_t initializer = 0;
+  std::chrono::nanoseconds init_timeout{};
   std::string name{};
   bool core_dump = false;
   int start = 0;
@@ -55,6 +56,7 @@ Settings settings_of(const PoolOptions& options) {
           .recycle_after_age = options.recycle.after_age,
           .idle_timeout = options.idle_timeout,
           .initializer = number(options.initializer),
+          .init_timeout = options.init_timeout,
           .name = options.name,
           .core_dump = options.core_dump,
           .start = static_cast<int>(options.start)};
@@ -74,6 +76,7 @@ PoolOptions options_of(const Settings& settings) {
                      .after_age = settings.recycle_after_age};
   options.idle_timeout = settings.idle_timeout;
   options.initializer = detail::code_here(code(settings.initializer));
+  options.init_timeout = settings.init_timeout;
   options.name = settings.name;
   options.core_dump = settings.core_dump;
   options.start = static_cast<StartMethod>(settings.start);

@@ -14,6 +14,7 @@
 #include "os/futex.h"
 #include "os/life_word.h"
 #include "os/relax.h"
+#include "tine/codec.h"
 #include "work/failure_note.h"
 #include "work/memory_limit.h"
 
@@ -30,14 +31,12 @@ constexpr std::uint64_t kMostAtOnce = 32;
 constexpr std::uint64_t kRangeTime = 20'000;
 constexpr std::int64_t kSpin = 20'000;
 constexpr std::int64_t kDoze = 1'000'000;
+/// The keeper looks at the memory of who is awake about that often.
+constexpr std::int64_t kBetweenLooks = 50'000'000;
 constexpr int kDozes = 10;
 constexpr int kMostCredit = 8;
 /// A worker that has written so much to stderr is replaced: writing ends at twice that.
 constexpr std::uint64_t kMostErrors = std::uint64_t{8} << 20;
-
-void passed(PoolStep step) noexcept {
-  if (at_pool_step != nullptr) at_pool_step(step);
-}
 
 std::uint64_t errors_written() noexcept {
   const off_t at = ::lseek(STDERR_FILENO, 0, SEEK_CUR);
@@ -70,7 +69,6 @@ class PoolWorker::Output final : public detail::TaskOutput {
     worker_.conclude(task_, TaskState::done);
   }
   [[nodiscard]] bool published() const noexcept { return published_; }
-  void begin() noexcept { far_ = {}; }
 
  private:
   std::byte* far(std::size_t size) override {
@@ -119,6 +117,9 @@ bool PoolWorker::initialize() {
   try {
     if (options_.initializer != nullptr) {
       seat_.stage.store(PoolStage::initializing, std::memory_order_release);
+      if (options_.init_timeout.count() > 0) {
+        set_deadline(deadline_after(now_ns(), options_.init_timeout.count()));
+      }
       options_.initializer();
     }
   } catch (...) {
@@ -129,6 +130,7 @@ bool PoolWorker::initialize() {
     return false;
   }
   seat_.stage.store(PoolStage::working, std::memory_order_release);
+  if (options_.init_timeout.count() > 0) seat_.deadline.store(0);
   table_.searching.add(place_);
   passed(PoolStep::initialized);
   return true;
@@ -148,6 +150,7 @@ std::optional<std::uint32_t> PoolWorker::next_task() {
     if (const auto slot = next_of_range()) return slot;
     end_range();
     if (must_end()) break;
+    if (const auto slot = take_mail()) return slot;
     if (take_range()) continue;
     if (const auto slot = steal()) {
       found_tasks();
@@ -171,6 +174,18 @@ std::optional<std::uint32_t> PoolWorker::next_of_range() {
   return std::nullopt;
 }
 
+/// It stays there until it is taken: should we die, the keeper finds it.
+std::optional<std::uint32_t> PoolWorker::take_mail() {
+  const std::uint32_t slot = seat_.mail.load();
+  if (slot >= memory_.slots().size()) return std::nullopt;
+  const bool ours = claim(slot);
+  std::uint32_t seen = slot;
+  seat_.mail.compare_exchange_strong(seen, kNoSlot);
+  if (!ours) return std::nullopt;
+  found_tasks();
+  return slot;
+}
+
 bool PoolWorker::claim(std::uint32_t slot) {
   TaskSlot& task = memory_.slots()[slot];
   __builtin_prefetch(&task.timeout);
@@ -186,6 +201,9 @@ bool PoolWorker::claim(std::uint32_t slot) {
     table_.room.fetch_add(1);
     os::futex_wake_all(os::futex_word(table_.room));
   }
+  // What is meant for us has to wait now, unless the keeper finds it somebody else.
+  const std::uint32_t mail = seat_.mail.load();
+  if (mail != kNoSlot && mail != slot) call_keeper();
   while (seat_.hold.load() != 0) os::futex_wait(os::futex_word(seat_.hold), 1);
   return true;
 }
@@ -287,10 +305,10 @@ bool PoolWorker::must_end() {
   if (tasks_ == 0) return false;  // or nothing would ever get done
   if (recycle.after_age.count() > 0 && now_ns() - born_ > recycle.after_age.count()) return true;
   if (recycle.above_rss == 0) return false;
-  constexpr std::int64_t kBetweenLooks = 2'000'000;  // one costs about 2 us
+  constexpr std::int64_t kBetweenOwnLooks = 2'000'000;  // one costs about 2 us
   const std::int64_t now = now_ns();
   if (now < next_look_at_rss_) return false;
-  next_look_at_rss_ = now + kBetweenLooks;
+  next_look_at_rss_ = now + kBetweenOwnLooks;
   return own_memory() > recycle.above_rss;
 }
 
@@ -303,11 +321,13 @@ bool PoolWorker::wait_for_tasks() {
   if (spin()) return true;
   const bool spun = clock_ - began >= kSpin;
   const bool dozes = dozes_ < kDozes;
-  const std::int64_t idle = options_.idle_timeout.count();
+  const std::int64_t idle = idle_limit();
   const bool limited = !dozes && idle > 0;
   const std::int64_t since = clock_;
   const bool rung = park(dozes ? kDoze : limited ? idle : -1);
   clock_ = now_ns();
+  // It looks how much memory we have, while we are awake.
+  if (options_.memory > 0 && table_.keeper_asleep.load() > clock_ + kBetweenLooks) call_keeper();
   if (rung && clock_ - since < kSpin) judge_spinning(spun);
   if (dozes) {
     ++dozes_;
@@ -318,6 +338,15 @@ bool PoolWorker::wait_for_tasks() {
   table_.searching.add(place_);
   passed(PoolStep::woken);
   return true;
+}
+
+/// Until we end for want of tasks, or of age; 0: never.
+std::int64_t PoolWorker::idle_limit() const noexcept {
+  const std::int64_t idle = options_.idle_timeout.count();
+  const std::int64_t age = options_.recycle.after_age.count();
+  if (age <= 0) return idle;
+  const std::int64_t left = std::max<std::int64_t>(1, age - (clock_ - born_));
+  return idle > 0 ? std::min(idle, left) : left;
 }
 
 /// We have been rung as soon as we slept. If we had waited awake, that would have paid; if we had,
@@ -335,7 +364,8 @@ void PoolWorker::judge_spinning(bool spun) noexcept {
 }
 
 bool PoolWorker::has_news() const noexcept {
-  return memory_.backlog() > 0 || seat_.retire.load() != 0 || table_.closing.load() != Closing::no;
+  return memory_.backlog() > 0 || seat_.mail.load() != kNoSlot || seat_.retire.load() != 0 ||
+         table_.closing.load() != Closing::no;
 }
 
 /// The same by the entries themselves, which come a line of memory sooner than the tails.
@@ -346,7 +376,8 @@ bool PoolWorker::has_entry() noexcept {
     seen_in_ = queue;
     return true;
   }
-  return seat_.retire.load(std::memory_order_relaxed) != 0 ||
+  return seat_.mail.load(std::memory_order_relaxed) != kNoSlot ||
+         seat_.retire.load(std::memory_order_relaxed) != 0 ||
          table_.closing.load(std::memory_order_relaxed) != Closing::no;
 }
 
@@ -400,8 +431,11 @@ void PoolWorker::begin_attempt(TaskSlot& task) noexcept {
   if (in_range_ == 0 || task.timeout > 0) attempt_began_ = clock_;
   if (in_range_ == 0) range_began_ = attempt_began_;
   if (task.timeout == 0) return;
-  const std::int64_t deadline =
-      attempt_began_ + std::min(task.timeout, std::numeric_limits<std::int64_t>::max() / 4);
+  set_deadline(deadline_after(attempt_began_, task.timeout));
+}
+
+/// The keeper ends us then; it may sleep for longer than that.
+void PoolWorker::set_deadline(std::int64_t deadline) noexcept {
   seat_.deadline.store(deadline);
   const std::int64_t asleep = table_.keeper_asleep.load();
   if (asleep != 0 && asleep > deadline) call_keeper();
@@ -409,27 +443,8 @@ void PoolWorker::begin_attempt(TaskSlot& task) noexcept {
 
 void PoolWorker::run_task(std::uint32_t slot) {
   TaskSlot& task = memory_.slots()[slot];
-  Output output(*this, slot, task);
-  for (;;) {
-    begin_attempt(task);
-    ++task.attempts;
-    try {
-      output.begin();
-      const auto code = detail::code_here(reinterpret_cast<detail::Code>(task.thunk));
-      reinterpret_cast<detail::TaskThunk>(code)(memory_.arguments(task), output);
-      break;
-    } catch (...) {
-      if (output.published()) break;
-      // Another process may have taken the task from us: then it is not ours to try again.
-      if (task.attempts > task.retries || task.load().state != TaskState::running) {
-        note_failure(task);
-        break;
-      }
-    }
-    if (seat_.allocating.load(std::memory_order_relaxed) != 0) {
-      memory_.free_all_but(slot, task.arguments);
-    }
-  }
+  begin_attempt(task);
+  if ((task.rules & kUnasked) == 0 || ask_about_last(slot, task)) attempt(slot, task);
   if (task.timeout != 0 || seat_.deadline.load(std::memory_order_relaxed) != 0) {
     seat_.deadline.store(0);
   }
@@ -438,27 +453,48 @@ void PoolWorker::run_task(std::uint32_t slot) {
   ++in_range_;
 }
 
+void PoolWorker::attempt(std::uint32_t slot, TaskSlot& task) {
+  Output output(*this, slot, task);
+  ++task.attempts;
+  try {
+    detail::here(task.thunk)(memory_.arguments(task), output);
+  } catch (...) {
+    if (!output.published()) attempt_failed(slot, task);
+  }
+}
+
 /// In a handler.
-void PoolWorker::note_failure(TaskSlot& task) {
+void PoolWorker::attempt_failed(std::uint32_t slot, TaskSlot& task) {
+  bool again = false;
   task.kind = ResultKind::out_of_memory;
+  if (seat_.allocating.load(std::memory_order_relaxed) != 0) {
+    memory_.free_all_but(slot, task.arguments);
+  }
   task.result = {};
-  seat_.failed.store(seat_.failed.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   try {
     FailureNote note = note_in_flight();
     note.stderr_tail = stderr_tail();
     note.elapsed = std::chrono::nanoseconds(now_ns() - attempt_began_);
-    const auto bytes = encoded_note(std::move(note), std::size_t{1} << 20);
-    const auto slot = static_cast<std::uint32_t>(&task - memory_.slots().data());
-    if (const auto at = memory_.take_bytes(slot, bytes.size(), TaskSlot::kNear)) {
-      task.result = *at;
-      std::memcpy(memory_.result(task).data(), bytes.data(), bytes.size());
-      task.kind = ResultKind::failure;
-    }
+    // Another process may have taken the task from us: then it is not ours to try again.
+    again = task.load().state == TaskState::running && task.count_failure(note.cause, false) &&
+            decide(task, note);
+    if (!again) keep_note(slot, task, std::move(note));
   } catch (const std::bad_alloc&) {
     // Then that is what it failed by.
   }
   if (::__fpending(stdout) != 0) ::fflush(stdout);
+  if (again) return hand_back(slot, task);
+  seat_.failed.store(seat_.failed.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   conclude(task, TaskState::failed);
+}
+
+void PoolWorker::keep_note(std::uint32_t slot, TaskSlot& task, FailureNote note) {
+  const auto bytes = encoded_note(std::move(note), std::size_t{1} << 20);
+  const auto at = memory_.take_bytes(slot, bytes.size(), TaskSlot::kNear);
+  if (!at) return;
+  task.result = *at;
+  std::memcpy(memory_.result(task).data(), bytes.data(), bytes.size());
+  task.kind = ResultKind::failure;
 }
 
 /// The task has its outcome, unless somebody has given it another. We are about to look for more,

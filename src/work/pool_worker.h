@@ -7,12 +7,15 @@
 /// Cost: a task is two compare-and-swaps on its own slot. While tasks are short, several positions
 /// of a queue are taken at once, with one look at the clock and one at stderr.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 
 #include "tine/pool.h"
+#include "work/failure_note.h"
 #include "work/pool_memory.h"
 
 namespace tine::work {
@@ -27,6 +30,8 @@ enum class PoolStep : unsigned char {
   took_task,
   placed_result,  ///< nobody knows
   published,
+  said_delayed,  ///< but has not given it to the keeper
+  handed_back,
   parking,
   woken,
   ending,
@@ -35,6 +40,14 @@ enum class PoolStep : unsigned char {
 
 /// For tests, which kill workers there; called in the worker. Not set: one load a step.
 extern void (*at_pool_step)(PoolStep step) noexcept;
+inline void passed(PoolStep step) noexcept {
+  if (at_pool_step != nullptr) at_pool_step(step);
+}
+
+/// Times are ns since boot; this one is before their end.
+inline std::int64_t deadline_after(std::int64_t now, std::int64_t ns) noexcept {
+  return now + std::min(ns, std::numeric_limits<std::int64_t>::max() / 4);
+}
 
 class PoolWorker {
  public:
@@ -52,6 +65,7 @@ class PoolWorker {
   bool initialize();
   [[nodiscard]] std::optional<std::uint32_t> next_task();
   [[nodiscard]] std::optional<std::uint32_t> next_of_range();
+  [[nodiscard]] std::optional<std::uint32_t> take_mail();
   bool take_range();
   bool take_range_of(std::uint32_t queue, bool entry_seen);
   [[nodiscard]] std::uint64_t range_size() const noexcept;
@@ -67,13 +81,20 @@ class PoolWorker {
   void judge_spinning(bool spun) noexcept;
   void found_tasks() noexcept;
   [[nodiscard]] bool park(std::int64_t limit);
-  void leave_parking() noexcept;
 
   void run_task(std::uint32_t slot);
-  void attempt(TaskSlot& task, Output& output);
+  void attempt(std::uint32_t slot, TaskSlot& task);
   void begin_attempt(TaskSlot& task) noexcept;
+  void set_deadline(std::int64_t deadline) noexcept;
   void conclude(TaskSlot& task, TaskState state) noexcept;
-  void note_failure(TaskSlot& task);
+  void attempt_failed(std::uint32_t slot, TaskSlot& task);
+  void keep_note(std::uint32_t slot, TaskSlot& task, FailureNote note);
+
+  // Further attempts.
+  [[nodiscard]] bool ask_about_last(std::uint32_t slot, TaskSlot& task);
+  [[nodiscard]] bool decide(TaskSlot& task, FailureNote& note);
+  void hand_back(std::uint32_t slot, TaskSlot& task) noexcept;
+  [[nodiscard]] std::int64_t idle_limit() const noexcept;
   [[nodiscard]] std::string stderr_tail() const;
   void call_keeper() const noexcept;
   void wake_another() const noexcept;

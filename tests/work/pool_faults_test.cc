@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -537,7 +539,7 @@ TEST_F(PoolShutdownTest, APoolMayBeMovedAndReplaced) {
 
 // ---- Host and keeper ----
 
-TEST_F(PoolFaultsTest, KilledKeeperCostsWhatIsInFlightAndIsReplaced) {
+TEST_F(PoolFaultsTest, B096_KilledKeeperCostsWhatRunsAndIsReplaced) {
   Pool pool{{.workers = 2}};
   const pid_t worker = pool.submit(own_pid).get().value();
   auto running = pool.submit(hang);
@@ -545,12 +547,108 @@ TEST_F(PoolFaultsTest, KilledKeeperCostsWhatIsInFlightAndIsReplaced) {
   auto kept = pool.submit(hang);
   wait_for(kBegun, 2);
   auto queued = pool.submit(twice, 1);
+  (void)pool.submit([] { ++shared[kCount]; });
   ::kill(parent_of(worker), SIGKILL);
   EXPECT_EQ(running.get().error().cause, Cause::lost);
   EXPECT_EQ(kept.get().error().cause, Cause::lost);
-  EXPECT_EQ(queued.get().error().cause, Cause::lost);
+  EXPECT_EQ(queued.get().value(), 2);
   EXPECT_EQ(pool.submit(twice, 21).get().value(), 42);
-  EXPECT_TRUE(eventually([&] { return !is_running(worker); }));
+  EXPECT_TRUE(eventually([&] { return !is_running(worker) && shared[kCount].load() == 1; }));
+}
+
+/// A pool of one worker, which is busy, with `count` tasks behind that; and without a keeper.
+struct Orphaned {
+  explicit Orphaned(int count, std::size_t size = 1) : pool{{.workers = 1}} {
+    const pid_t worker = pool.submit(own_pid).get().value();
+    running.emplace(pool.submit(hang));
+    wait_for(kBegun, 1);
+    for (int i = 0; i < count; ++i) {
+      queued.push_back(pool.submit(
+          [](const std::string& text, int n) {
+            const auto place = static_cast<std::size_t>(shared[kCount]++);
+            if (place < 40) shared[10 + place] = n;
+            return text.size() + static_cast<std::size_t>(n);
+          },
+          std::string(size, 'x'), i));
+    }
+    keeper = parent_of(worker);
+  }
+  void kill_keeper() const {
+    ::kill(keeper, SIGKILL);
+    EXPECT_TRUE(eventually([&] { return !is_running(keeper); }));
+  }
+
+  Pool pool;
+  pid_t keeper = -1;
+  std::optional<PoolFuture<void>> running{};
+  std::vector<PoolFuture<std::size_t>> queued{};
+};
+
+TEST_F(PoolFaultsTest, B096_WhatWaitsWhenTheKeeperIsKilledIsRunOnceAndInOrder) {
+  for (const std::size_t size : {std::size_t{1}, std::size_t{100'000}}) {
+    for (auto& number : shared) number = 0;
+    Orphaned orphaned(40, size);
+    orphaned.kill_keeper();
+    for (std::size_t i = 0; i < 40; ++i) ASSERT_EQ(orphaned.queued[i].get().value(), size + i);
+    EXPECT_EQ(shared[kCount].load(), 40);
+    for (int i = 0; i < 40; ++i) EXPECT_EQ(shared[10 + static_cast<std::size_t>(i)].load(), i);
+    EXPECT_EQ(orphaned.running->get().error().cause, Cause::lost);
+    EXPECT_EQ(orphaned.pool.stats().done, 40u);
+  }
+}
+
+TEST_F(PoolFaultsTest, B096_SoDoesTheKeeperBehindIt) {
+  Orphaned orphaned(10);
+  orphaned.kill_keeper();
+  EXPECT_EQ(orphaned.queued[0].get().value(), 1u);
+  auto second = orphaned.pool.submit(hang);
+  wait_for(kBegun, 2);
+  auto queued = orphaned.pool.submit(twice, 4);
+  ::kill(parent_of(orphaned.pool.worker_pids().at(0)), SIGKILL);
+  EXPECT_EQ(queued.get().value(), 8);
+  EXPECT_EQ(second.get().error().cause, Cause::lost);
+  for (std::size_t i = 1; i < 10; ++i) EXPECT_EQ(orphaned.queued[i].get().value(), 1 + i);
+}
+
+TEST_F(PoolFaultsTest, B096_AShutdownMakesAKeeperForWhatWaits) {
+  std::vector<PoolFuture<std::size_t>> futures;
+  {
+    Orphaned orphaned(10);
+    orphaned.kill_keeper();
+    futures = std::move(orphaned.queued);
+  }
+  EXPECT_EQ(values(futures).size(), 10u);
+}
+
+TEST_F(PoolFaultsTest, B096_CancelAndDescriptorsGoOnWithTheTask) {
+  Orphaned orphaned(3);
+  const int before = orphaned.queued[0].fd();
+  orphaned.kill_keeper();
+  EXPECT_TRUE(orphaned.queued[2].cancel());
+  EXPECT_EQ(orphaned.running->get().error().cause, Cause::lost);
+  for (const std::size_t i : {0, 1}) {
+    pollfd end{orphaned.queued[i].fd(), POLLIN, 0};
+    EXPECT_EQ(::poll(&end, 1, 10'000), 1);
+    EXPECT_TRUE(orphaned.queued[i].ready());
+    EXPECT_FALSE(orphaned.queued[i].cancel());
+  }
+  EXPECT_EQ(orphaned.queued[0].fd(), before);
+  EXPECT_EQ(orphaned.queued[2].get().error().cause, Cause::cancelled);
+  auto moved = orphaned.pool.submit(hang);
+  EXPECT_TRUE(moved.cancel());
+}
+
+TEST_F(PoolFaultsTest, B096_PausedTasksKeepTheirAttempts) {
+  Pool pool{{.workers = 1, .retries = 1}};
+  const pid_t keeper = parent_of(pool.submit(own_pid).get().value());
+  auto paused = pool.submit({.retry_delay = [](int) { return std::chrono::nanoseconds(1h); }}, [] {
+    if (++shared[kCount] < 3) throw std::runtime_error("not yet");
+  });
+  EXPECT_TRUE(eventually([&] { return pool.stats().queued == 1 && shared[kCount].load() == 1; }));
+  ::kill(keeper, SIGKILL);
+  const auto failed = paused.get();
+  EXPECT_EQ(failed.error().attempts, 2);
+  EXPECT_EQ(failed.error().message, "not yet");
 }
 
 /// A host that is to be killed: its pool has a worker that is busy and one that is idle.

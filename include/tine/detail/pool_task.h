@@ -14,6 +14,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -56,6 +57,10 @@ class TaskOutput {
 
 /// Runs one kind of task on its arguments. What it throws is for the engine to catch.
 using TaskThunk = void (*)(std::span<const std::byte> arguments, TaskOutput& output);
+
+/// What decides about another attempt, in a worker.
+using RetryIf = bool (*)(const Failure& failure);
+using RetryDelay = std::chrono::nanoseconds (*)(int attempt);
 
 // ---- Values as bytes ----
 
@@ -111,6 +116,9 @@ struct TaskRequest {
   std::chrono::nanoseconds timeout;
   int retries;
   int priority;  ///< 0 is the highest of three
+  RetryIf retry_if = nullptr;
+  RetryDelay retry_delay = nullptr;
+  std::string_view name{};  ///< for failures to begin
 };
 
 /// A task that has been submitted, or is about to be. Owner: of its place in the pool's memory.
