@@ -51,15 +51,6 @@ std::uint64_t WorkerSeat::items_done() const noexcept {
   return items;
 }
 
-std::optional<std::uint32_t> WorkerSeat::current_item(std::uint32_t item_count) const noexcept {
-  Run* const run = slot_.current_run();
-  if (run == nullptr) return std::nullopt;
-  const std::uint64_t done = run->done.load(std::memory_order_acquire);
-  const std::uint64_t limit = slot_.limit.load(std::memory_order_acquire);
-  if (done >= limit || done >= item_count) return std::nullopt;
-  return static_cast<std::uint32_t>(done);
-}
-
 void WorkerSeat::end(Ending why, std::optional<std::uint32_t> item) {
   if (ending() != Ending::none || !is_alive()) return;
   ended_item_ = item;

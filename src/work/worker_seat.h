@@ -70,7 +70,9 @@ class WorkerSeat {
   }
 
   /// The item that it is running, as far as it says so.
-  [[nodiscard]] std::optional<std::uint32_t> current_item(std::uint32_t item_count) const noexcept;
+  [[nodiscard]] std::optional<std::uint32_t> current_item(std::uint32_t item_count) const noexcept {
+    return slot_.current_item(item_count);
+  }
 
   // Ending it: TERM to its tree, and KILL after the grace.
 

@@ -50,6 +50,8 @@ class ItemBatch {
     const std::atomic<std::uint32_t>* interrupted;  ///< not 0: hand back what has not begun
     std::atomic<std::int64_t>* started;   ///< when that item began; nullptr: nobody wants to know
     std::atomic<std::uint64_t>* written;  ///< bytes of records that are whole
+    std::int64_t allowance = 0;           ///< added to `started`, which says then when it is late
+    const std::atomic<std::uint32_t>* held = nullptr;  ///< not 0: whoever watches `started` looks
   };
   ItemBatch(std::size_t begin, std::size_t end, const Places& places) noexcept
       : next_(begin), end_(end), places_(places) {}
@@ -57,7 +59,8 @@ class ItemBatch {
   [[nodiscard]] std::size_t next() const noexcept { return next_; }
   /// Whether the next item is to be run.
   [[nodiscard]] bool has_next() const noexcept {
-    return next_ < end_ && places_.interrupted->load(std::memory_order_relaxed) == 0;
+    return next_ < end_ && places_.interrupted->load(std::memory_order_relaxed) == 0 &&
+           (places_.held == nullptr || places_.held->load() == 0);
   }
   /// What the item has written is whole.
   void note_written(std::size_t bytes) noexcept {
@@ -65,7 +68,7 @@ class ItemBatch {
   }
   void item_done() noexcept {
     // The time first: whoever sees the next item sees when it began, or later.
-    if (places_.started != nullptr) places_.started->store(now_ns(), std::memory_order_relaxed);
+    if (places_.started != nullptr) places_.started->store(now_ns() + places_.allowance);
     places_.done->store(++next_, std::memory_order_release);
   }
 
