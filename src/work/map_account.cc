@@ -154,4 +154,16 @@ MapFailures MapAccount::all_failures(const Failure& fate, const std::byte* value
   return all;
 }
 
+void add_slowest(MapInsights& insights, const WorkerSlot& slot) {
+  for (const SlowEntry& slow : slot.slowest) {
+    const auto elapsed = slow.elapsed.load(std::memory_order_relaxed);
+    if (elapsed > 0) {
+      insights.slowest.push_back(
+          {slow.item.load(std::memory_order_relaxed), std::chrono::nanoseconds(elapsed)});
+    }
+  }
+  std::ranges::sort(insights.slowest, std::ranges::greater{}, &MapInsights::SlowItem::elapsed);
+  if (insights.slowest.size() > kSlowEntries) insights.slowest.resize(kSlowEntries);
+}
+
 }  // namespace tine::work

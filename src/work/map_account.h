@@ -12,6 +12,7 @@
 #include <optional>
 #include <span>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "tine/detail/map_body.h"
@@ -44,6 +45,8 @@ class MapAccount {
   /// counted, and a death between the record and the next item is no second failure.
   [[nodiscard]] bool has_told_of(std::size_t place, WorkerSlot& slot, std::uint32_t item) const;
 
+  /// It cannot be run at all.
+  void refuse(std::uint32_t item, Failure made) { failures_.emplace(item, std::move(made)); }
   /// An attempt has failed. Gives the number of the next one, unless that was the last.
   std::optional<int> item_failed(std::uint32_t item, Failure made, bool crashed, bool may_retry);
 
@@ -77,5 +80,8 @@ class MapAccount {
   std::map<std::uint32_t, Failure> failures_{};
   std::vector<std::vector<std::uint32_t>> failed_here_{};  ///< items, of the worker at each place
 };
+
+/// Adds what a worker has noted of single items, and keeps the slowest.
+void add_slowest(MapInsights& insights, const WorkerSlot& slot);
 
 }  // namespace tine::work

@@ -397,15 +397,7 @@ void MapRun::note_worker(WorkerSeat& seat, const std::expected<Finished, Error>&
   insight.end = end_text(slot.stage.load(std::memory_order_acquire), seat.ending(), finished);
   if (finished) insight.usage = finished->usage;
   insights_.workers.push_back(std::move(insight));
-  for (const SlowEntry& slow : slot.slowest) {
-    const auto elapsed = slow.elapsed.load(std::memory_order_relaxed);
-    if (elapsed > 0) {
-      insights_.slowest.push_back(
-          {slow.item.load(std::memory_order_relaxed), std::chrono::nanoseconds(elapsed)});
-    }
-  }
-  std::ranges::sort(insights_.slowest, std::ranges::greater{}, &MapInsights::SlowItem::elapsed);
-  if (insights_.slowest.size() > kSlowEntries) insights_.slowest.resize(kSlowEntries);
+  add_slowest(insights_, slot);
 }
 
 // ---- The end ----

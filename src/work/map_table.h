@@ -79,6 +79,16 @@ struct alignas(64) WorkerSlot {
     const std::uint32_t used = runs_used.load(std::memory_order_acquire);
     return used > 0 && used <= kMostRuns ? &runs[used - 1] : nullptr;
   }
+  /// How many items its worker has finished, as it says.
+  [[nodiscard]] std::uint64_t items_done() const noexcept {
+    std::uint64_t items = 0;
+    const std::uint32_t used = runs_used.load(std::memory_order_acquire);
+    for (std::size_t i = 0; i < used && i < kMostRuns; ++i) {
+      items += runs[i].done.load(std::memory_order_relaxed) -
+               runs[i].begin.load(std::memory_order_relaxed);
+    }
+    return items;
+  }
   /// The item that its worker is running, of so many, as far as it says so.
   [[nodiscard]] std::optional<std::uint32_t> current_item(std::uint32_t count) noexcept {
     Run* const run = current_run();

@@ -11,8 +11,13 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
+#include <vector>
 
+#include "tine/map.h"
 #include "tine/pool.h"
+#include "work/pool_map_memory.h"
+#include "work/pool_map_worker.h"
 #include "work/pool_memory.h"
 
 namespace tine::work {
@@ -36,7 +41,7 @@ enum class PoolStep : unsigned char {
 /// For tests, which kill workers there; called in the worker. Not set: one load a step.
 extern void (*at_pool_step)(PoolStep step) noexcept;
 
-class PoolWorker {
+class PoolWorker final : private PoolSite {
  public:
   /// `keeper_fd`: an eventfd.
   PoolWorker(PoolMemory& memory, const PoolOptions& options, std::size_t seat, int keeper_fd);
@@ -72,6 +77,14 @@ class PoolWorker {
   void run_task(std::uint32_t slot);
   void attempt(TaskSlot& task, Output& output);
   void begin_attempt(TaskSlot& task) noexcept;
+  [[nodiscard]] PoolMapMemory find_map(const PartHead& part) const;
+  void run_part(const PartHead& part, std::uint32_t queue, detail::MapBody& body);
+  void run_part(PoolMapWorker& part, const WorkerSlot& slot, std::uint32_t queue,
+                MapOptions& options);
+  [[nodiscard]] bool is_needed(std::uint32_t queue) noexcept;
+  void tell_deadline(std::int64_t due) const noexcept override;
+  [[nodiscard]] std::vector<std::byte> note_of_failure() const override;
+  [[nodiscard]] bool has_other_work() const noexcept override;
   void conclude(TaskSlot& task, TaskState state) noexcept;
   void note_failure(TaskSlot& task);
   [[nodiscard]] std::string stderr_tail() const;
@@ -84,7 +97,9 @@ class PoolWorker {
   const std::uint32_t place_;
   PoolSeat& seat_;
   const int keeper_fd_;
-  std::uint64_t tasks_ = 0;
+  std::uint64_t tasks_ = 0;     ///< of maps, the items
+  std::uint64_t items_ = 0;     ///< of the part of a map that is being run
+  bool is_part_ = false;        ///< what is being run is one
   std::uint64_t in_range_ = 0;  ///< tasks that were run since
   std::int64_t clock_ = 0;      ///< ns since boot, when it was last looked at
   std::int64_t range_began_ = 0;

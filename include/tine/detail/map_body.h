@@ -297,6 +297,9 @@ std::expected<R, Error> read_record(std::span<const std::byte> bytes) {
   throw Unencodable{error};
 }
 
+/// Whether a body is to take in the records of others: not in a process that only makes them.
+enum class Gathers : unsigned char { no, yes };
+
 template <class R, class Range, class Fn, bool kMoveItems>
 class MapBodyOf final : public MapBody {
   static constexpr bool kIsPlain = kPlainResult<R>;
@@ -304,8 +307,11 @@ class MapBodyOf final : public MapBody {
   using Stored = std::conditional_t<std::is_void_v<R>, char, R>;
 
  public:
-  MapBodyOf(Inputs<Range>& inputs, Fn& fn) : inputs_(inputs), runner_(fn) {
-    if constexpr (kIsRecord) column_ = std::make_shared<Column<R>>(inputs.size());
+  MapBodyOf(Inputs<Range>& inputs, Fn& fn, [[maybe_unused]] Gathers gathers = Gathers::yes)
+      : inputs_(inputs), runner_(fn) {
+    if constexpr (kIsRecord) {
+      if (gathers == Gathers::yes) column_ = std::make_shared<Column<R>>(inputs.size());
+    }
   }
 
   [[nodiscard]] std::size_t size() const noexcept override { return inputs_.size(); }

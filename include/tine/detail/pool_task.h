@@ -26,6 +26,12 @@
 
 namespace tine::detail {
 
+/// What one worker's part of a map finds: all of its items.
+struct MapPart {
+  std::span<const std::byte> inputs;
+  std::size_t count;
+};
+
 /// In a worker: where a task puts its value, and says that it is there.
 class TaskOutput {
  public:
@@ -39,6 +45,12 @@ class TaskOutput {
   }
   /// The value is whole: whoever waits for it has it, whatever becomes of this process.
   virtual void publish() noexcept = 0;
+
+  // For a part of a map (pool_map.h).
+  /// What is at the front of `arguments`, and taken away, says of which. Throws BadArguments.
+  virtual MapPart begin_part(std::span<const std::byte>& arguments) = 0;
+  /// Runs items of it, as long as there are any and nothing else is more urgent.
+  virtual void run_part(MapBody& body) = 0;
 
  protected:
   TaskOutput(std::span<std::byte> tiny, std::span<std::byte> near) noexcept
@@ -192,6 +204,18 @@ std::expected<R, Error> read_value(std::span<const std::byte> bytes) {
   } else {
     if (bytes.size() != sizeof(R)) return bad_payload(type_name<R>(), "its size is wrong");
     return value_from_bytes<R>(bytes);
+  }
+}
+
+/// The function at the front of the arguments, which is taken away; one without captures is made.
+template <class F>
+F take_function(std::span<const std::byte>& bytes) {
+  if constexpr (FunctionPointer<F>) {
+    F pointer;
+    std::memcpy(&pointer, take_bytes(bytes, sizeof pointer).data(), sizeof pointer);
+    return pointer;
+  } else {
+    return F{};
   }
 }
 
