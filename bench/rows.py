@@ -381,6 +381,66 @@ def map_memory_row(tools):
     )
 
 
+POOL = {"tine": "tine, Pool"}
+
+
+def pool_map_row(tools, name, items, count):
+    names = {"bare": "bare warm pool, guided", "known": "the same, items there before"} | POOL
+    words = ["--rounds", "0", "--work", "map", "--count", str(count), "--items", str(items)]
+    return Row(
+        name=name,
+        title=f"{items:,} empty items, int to int, in 2 warm workers",
+        sources=present(tools.server(names, "tine_pool", *words)),
+        reference=names["bare"],
+        limits=[Limit(names["tine"], names["bare"], at_most=1.25)],
+    )
+
+
+def pool_hot_row(tools):
+    names = {"ring": "bare ring, 20 us awake, futex", "pipe": "bare pipe"} | POOL
+    python = {"pool": "Python Pool(2).apply", "executor": "Python ProcessPoolExecutor(2)"}
+    ours, script = names["tine"], str(PEERS / "python_pool.py")
+    words = ["--rounds", "0", "--work", "hot", "--count", str(tools.jobs(50))]
+    return Row(
+        name="pool-hot",
+        title="submit and get, one task after the other",
+        sources=present(
+            tools.server(names, "tine_pool", *words),
+            tools.server(python, "python", script, str(tools.jobs(500))),
+        ),
+        reference=names["ring"],
+        limits=[
+            Limit(ours, names["ring"], at_most=2.0),
+            Limit(python["pool"], ours, at_least=40.0),
+            Limit(python["executor"], ours, at_least=40.0),
+        ],
+    )
+
+
+def pool_parked_row(tools):
+    names = {"pipe": "bare pipe, asleep in read", "ring": "bare ring, futex"} | POOL
+    words = ["--rounds", "0", "--work", "parked", "--count", str(tools.jobs(30))]
+    return Row(
+        name="pool-parked",
+        title="submit and get after a pause of 30 ms, all asleep",
+        sources=present(tools.server(names, "tine_pool", *words)),
+        reference=names["pipe"],
+        limits=[Limit(names["tine"], names["pipe"], at_most=1.3)],
+    )
+
+
+def pool_rate_row(tools):
+    words = ["--rounds", "0", "--work", "rate", "--count", "5", "--items", "200000"]
+    return Row(
+        name="pool-rate",
+        title="200,000 tasks submitted one by one, then fetched, 2 workers",
+        sources=present(tools.server(POOL, "tine_pool", *words)),
+        reference=None,
+        limits=[Limit(POOL["tine"], at_most=0.5e-6)],
+        notes=["The limit is 2,000,000 tasks a second."],
+    )
+
+
 ROWS = {
     "spawn-10": lambda tools: spawn_row(tools, 10),
     "spawn-1024": lambda tools: spawn_row(tools, 1024),
@@ -424,4 +484,9 @@ ROWS = {
     "map-death-1024": lambda tools: map_death_row(tools, 1024),
     "map-orphans": map_orphans_row,
     "map-memory": map_memory_row,
+    "pool-map": lambda tools: pool_map_row(tools, "pool-map", 10_000_000, 5),
+    "pool-map-small": lambda tools: pool_map_row(tools, "pool-map-small", 1000, tools.jobs(500)),
+    "pool-hot": pool_hot_row,
+    "pool-parked": pool_parked_row,
+    "pool-rate": pool_rate_row,
 }

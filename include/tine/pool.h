@@ -38,9 +38,11 @@
 #include <utility>
 #include <vector>
 
+#include "tine/detail/pool_map.h"
 #include "tine/detail/pool_task.h"
 #include "tine/error.h"
 #include "tine/launch.h"
+#include "tine/map.h"
 #include "tine/map_results.h"
 #include "tine/pool_future.h"
 #include "tine/start_method.h"
@@ -114,23 +116,6 @@ enum class WhenFull : unsigned char { wait, refuse };
 /// The pool's answer to arguments that cannot travel.
 std::unique_ptr<Failure> unencodable_arguments(const std::string& name, const Error& error);
 
-/// All of them, in their order.
-template <class R>
-MapResults<R> collect(std::vector<PoolFuture<R>>& futures) {
-  using Stored = std::conditional_t<std::is_void_v<R>, char, R>;
-  const auto values = std::make_shared<Column<Stored>>(std::is_void_v<R> ? 0 : futures.size());
-  MapFailures failures;
-  for (std::size_t i = 0; i < futures.size(); ++i) {
-    auto result = futures[i].get();
-    if (!result) {
-      failures.add(i, i + 1, std::make_shared<const Failure>(std::move(result.error())));
-    } else if constexpr (!std::is_void_v<R>) {
-      values->put(i, std::move(*result));
-    }
-  }
-  return MapResults<R>(futures.size(), values, values->data(), std::move(failures), {});
-}
-
 template <class F>
 concept TaskFunction = !std::is_same_v<std::remove_cvref_t<F>, TaskOptions>;
 
@@ -178,17 +163,43 @@ class Pool {
                       std::forward<Args>(args)...);
   }
 
-  /// `fn(item)` for each of `inputs`, each a task of its own: one result per input, in their order.
-  /// Blocks: until all have an outcome.
+  /// `fn(item)` for each of `inputs`: one result per input, in their order. Items travel and are
+  /// run many at a time, but stand for themselves as tasks do: one that fails costs itself alone,
+  /// and has a timeout and retries of its own. In stats(), a map that goes on is a task for each
+  /// worker.
+  ///
+  /// Plain results are in the memory of the pool, which they keep; do not look at them after a
+  /// fork. Failures: those of submit().   Blocks: until all have an outcome.   Threads: safe.
   template <std::ranges::input_range Range, class F>
   [[nodiscard]] auto map(Range&& inputs, F&& fn, const TaskOptions& options = {}) {
-    using Item = detail::Travelling<std::ranges::range_reference_t<Range>>;
-    using R = std::decay_t<std::invoke_result_t<std::decay_t<F>&, Item>>;
-    std::vector<PoolFuture<R>> futures;
-    for (auto&& item : inputs) {
-      futures.push_back(submit(options, fn, std::forward<decltype(item)>(item)));
+    using Function = std::decay_t<F>;
+    using Plain = std::remove_reference_t<Range>;
+    using Item = detail::Travelling<std::ranges::range_reference_t<Plain>>;
+    static_assert(std::is_invocable_v<Function&, Item>,
+                  "tine::Pool: the function cannot be called with an element of the inputs, which "
+                  "it gets as a copy of its own (text as std::string)");
+    using R = std::decay_t<std::invoke_result_t<Function&, Item>>;
+    if constexpr (detail::require_captureless<Function>() && detail::require_travels<Item>() &&
+                  require_value<R>()) {
+      detail::Inputs<Plain> items(inputs);
+      detail::MapInputsOf<Item, Plain> bytes(items);
+      auto none = detail::shared_items<Item>({}, items.size());
+      detail::Inputs<decltype(none)> shape(none);
+      Function function = fn;
+      detail::PoolMapBody<R, Item, Function> body(shape, function);
+      detail::MapOrder order{request(options), {}, options.name};
+      order.part.thunk = &detail::run_map_part<Function, R, Item>;
+      if constexpr (detail::FunctionPointer<Function>) {
+        order.function = std::as_bytes(std::span(&function, 1));
+        order.part.function = reinterpret_cast<detail::Code>(function);
+      }
+      detail::MapOutcome outcome = run_map(order, bytes, body);
+      auto [owner, values] = body.results(outcome.values);
+      return MapResults<R>(items.size(), std::move(owner), values, std::move(outcome.failures),
+                           std::move(outcome.insights));
+    } else {
+      return MapResults<R>();
     }
-    return detail::collect(futures);
   }
 
   /// At most so many workers from now on. Those that are too many end after their task.
@@ -209,10 +220,14 @@ class Pool {
 
   /// A new keeper, when the last one has been killed.
   std::shared_ptr<detail::PoolCore> core();
+  [[nodiscard]] std::unique_ptr<Failure> not_started(const std::string& name) const;
   [[nodiscard]] detail::TaskRequest request(const TaskOptions& options) const noexcept;
   /// A place for a task; nothing where it would have to wait for one.
   std::expected<std::optional<detail::TaskHandle>, std::unique_ptr<Failure>> begin(
       const detail::TaskRequest& request, detail::WhenFull when_full);
+
+  detail::MapOutcome run_map(const detail::MapOrder& order, detail::MapInputs& inputs,
+                             detail::MapBody& body);
 
   template <class F, class... Args>
   auto submit_how(detail::WhenFull when_full, const TaskOptions& options, F&& fn, Args&&... args) {

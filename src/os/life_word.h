@@ -11,7 +11,9 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "os/futex.h"
 #include "os/raw_syscall.h"
@@ -39,10 +41,18 @@ inline bool has_died(const std::atomic<std::uint32_t>& word) noexcept {
   return (word.load(std::memory_order_acquire) & FUTEX_OWNER_DIED) != 0;
 }
 
-/// Sleeps while `word` is `value`, the owner of `life` lives and it is not `deadline` yet; or less:
-/// look again. Kernels without a wait for two words look at the second every 20 ms.
-inline void wait_while_alive(const std::atomic<std::uint32_t>& word, std::uint32_t value,
-                             std::atomic<std::uint32_t>& life,
+struct WatchedWord {
+  const std::atomic<std::uint32_t>* word;
+  std::uint32_t value;
+};
+/// Of those that are watched at once.
+inline constexpr std::size_t kMostWatched = 127;
+
+/// Sleeps while each of `words` is its value, the owner of `life` lives and it is not `deadline`
+/// yet; or less: look again. Kernels without a wait for several words look at all but the first
+/// every 20 ms, and all look at those beyond kMostWatched when one of the others changes.
+/// Requires: at least one word.
+inline void wait_while_alive(std::span<const WatchedWord> words, std::atomic<std::uint32_t>& life,
                              std::chrono::steady_clock::time_point deadline) noexcept {
   struct Waiter {  // struct futex_waitv, which Debian 12's headers have, but others do not
     std::uint64_t value;
@@ -54,19 +64,31 @@ inline void wait_while_alive(const std::atomic<std::uint32_t>& word, std::uint32
   constexpr long kFutexWaitv = 449;
   const std::uint32_t owner = life.fetch_or(FUTEX_WAITERS) | FUTEX_WAITERS;
   if ((owner & FUTEX_OWNER_DIED) != 0) return;
-  const Waiter both[2] = {{value, reinterpret_cast<std::uint64_t>(&word), kShared32, 0},
-                          {owner, reinterpret_cast<std::uint64_t>(&life), kShared32, 0}};
+  Waiter all[kMostWatched + 1];  // NOLINT: of which the first are set
+  std::size_t count = 0;
+  for (const WatchedWord& each : words.first(std::min(words.size(), kMostWatched))) {
+    all[count++] = {each.value, reinterpret_cast<std::uint64_t>(each.word), kShared32, 0};
+  }
+  all[count++] = {owner, reinterpret_cast<std::uint64_t>(&life), kShared32, 0};
   const auto since_boot = deadline.time_since_epoch();
   const auto seconds = std::chrono::floor<std::chrono::seconds>(since_boot);
   const timespec until{static_cast<time_t>(seconds.count()),
                        static_cast<long>(std::chrono::nanoseconds(since_boot - seconds).count())};
   constexpr long kNoSuchCall = -38;  // ENOSYS
   constexpr long kForbidden = -1;    // EPERM, of a filter
-  const long woken =
-      raw_syscall(kFutexWaitv, as_word(&both[0]), 2, 0, as_word(&until), CLOCK_MONOTONIC);
+  const long woken = raw_syscall(kFutexWaitv, as_word(&all[0]), static_cast<long>(count), 0,
+                                 as_word(&until), CLOCK_MONOTONIC);
   if (woken != kNoSuchCall && woken != kForbidden) return;
   const auto soon = std::chrono::steady_clock::now() + std::chrono::milliseconds(20);
-  futex_wait_until(futex_word(word), value, std::min(deadline, soon));
+  futex_wait_until(futex_word(*words.front().word), words.front().value, std::min(deadline, soon));
+}
+
+/// The same for one.
+inline void wait_while_alive(const std::atomic<std::uint32_t>& word, std::uint32_t value,
+                             std::atomic<std::uint32_t>& life,
+                             std::chrono::steady_clock::time_point deadline) noexcept {
+  const WatchedWord one{&word, value};
+  wait_while_alive(std::span(&one, 1), life, deadline);
 }
 
 }  // namespace tine::os

@@ -35,6 +35,13 @@ std::expected<MapMemory, Error> MapMemory::create(std::size_t seats, Reach reach
   return memory;
 }
 
+MapMemory MapMemory::over(MapTable& table, std::span<WorkerSlot> slots) {
+  MapMemory memory;
+  memory.tables_.push_back(&table);
+  for (WorkerSlot& slot : slots) memory.slots_.push_back(&slot);
+  return memory;
+}
+
 /// A table, slots and arenas for so many workers; when strict, also room for all results.
 std::expected<void, Error> MapMemory::add_mapping(std::size_t seats) {
   constexpr std::size_t kArena = std::size_t{64} << 30;  // of address space

@@ -29,6 +29,9 @@ class MapMemory {
   static std::expected<MapMemory, Error> create(std::size_t seats, Reach reach,
                                                 std::size_t value_bytes);
 
+  /// Of tables and slots that are elsewhere; without arenas and values.
+  static MapMemory over(MapTable& table, std::span<WorkerSlot> slots);
+
   /// Each table once.
   [[nodiscard]] std::span<MapTable* const> tables() const noexcept { return tables_; }
   /// The one that the worker at `place` looks at.

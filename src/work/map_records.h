@@ -17,19 +17,29 @@
 
 namespace tine::work {
 
-/// Frames what a worker writes: each record begins at a multiple of 8. A part of the worker and not
-/// allocated: a worker that needs no heap does not copy the pages of its parent's.
-class RecordWriter final : public detail::RecordSink {
+/// Where a worker writes its records.
+class Records : public detail::RecordSink {
+ public:
+  void begin_record(std::size_t item) final { begin(item, RecordKind::value); }
+  /// What comes next belongs to a new record. Throws bad_alloc.
+  virtual void begin(std::size_t item, RecordKind kind) = 0;
+  /// Of the record that was begun last.
+  [[nodiscard]] virtual std::size_t offset() const noexcept = 0;
+};
+
+/// Frames what a worker writes: each record begins at a multiple of 8. Not allocated: a worker that
+/// needs no heap does not copy the pages of its parent's.
+class RecordWriter final : public Records {
  public:
   RecordWriter(os::SharedPart arena, std::size_t used)
       : sink_(arena, used, used, kLargestStep), whole_(used) {}
 
-  void begin_record(std::size_t item) override { begin(item, RecordKind::value); }
-  void begin(std::size_t item, RecordKind kind);
+  void begin(std::size_t item, RecordKind kind) override;
   detail::ByteSink& bytes() noexcept override { return sink_; }
   std::size_t end_record() noexcept override;
-  /// Of the record that was begun last.
-  [[nodiscard]] std::size_t offset() const noexcept { return content_ - sizeof(RecordHead); }
+  [[nodiscard]] std::size_t offset() const noexcept override {
+    return content_ - sizeof(RecordHead);
+  }
 
  private:
   static constexpr std::size_t kLargestStep = std::size_t{4} << 20;

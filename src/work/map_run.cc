@@ -60,7 +60,12 @@ Failure out_of_workers(Error error) {
 MapRun::MapRun(const MapOptions& options, detail::MapBody& body)
     : options_(resolved(options)),
       body_(body),
-      count_(static_cast<std::uint32_t>(std::min(body.size(), kMostItems))),
+      account_(options_, body,
+               [this](std::size_t place, std::uint64_t begin, std::uint64_t end) {
+                 const std::size_t each = body_.value_size();
+                 memory_.adopt_values(place, begin * each, end * each);
+               }),
+      count_(account_.count()),
       // Drawn here, so that seed() of the caller makes its maps reproducible.
       seed_(options.seed ? *options.seed : rng()()),
       crew_(options_,
@@ -80,7 +85,8 @@ detail::MapOutcome MapRun::run() {
     }
   }
   detail::MapOutcome outcome;
-  outcome.failures = all_failures();
+  const Failure fate = fate_ ? std::move(*fate_) : failure(Cause::lost);
+  outcome.failures = account_.all_failures(fate, memory_.values().get());
   outcome.values = memory_.values();
   insights_.wall = Clock::now() - began_;
   outcome.insights = std::move(insights_);
@@ -99,7 +105,7 @@ std::expected<void, Error> MapRun::prepare() {
   memory_ = std::move(*memory);
   for (std::size_t i = 0; i < count; ++i) crew_.add_seat(memory_.slot(i), memory_.arena(i));
   last_failure_.resize(count);
-  failed_here_.resize(count);
+  account_.set_places(count);
   notice_ = os::above_stdio(Fd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)});
   if (!notice_) return os::failed(Stage::prepare, errno, "the notices of workers");
   prepare_crash_reports();
@@ -172,7 +178,7 @@ std::expected<void, Error> MapRun::start(WorkerSeat& seat) {
   const auto began = Clock::now();
   const std::size_t place = seat.place();
   last_failure_[place] = 0;
-  failed_here_[place].clear();
+  account_.begin_worker(place);
   auto started = crew_.start(seat, [&] { return worker_main(place); });
   insights_.forking += Clock::now() - began;
   return started;
@@ -193,7 +199,8 @@ MapShape MapRun::shape(std::size_t place) noexcept {
           notice_.get(),
           tell_failures,
           seed_,
-          stop_at};
+          stop_at,
+          {}};
 }
 
 /// In the child.
@@ -201,8 +208,8 @@ int MapRun::worker_main(std::size_t place) {
   enter_worker(worker_count_);
   memory_.keep_only(place);
   const WorkerSeat& seat = seats()[place];
-  MapWorker worker(shape(place), memory_.own_slot(place), seat.arena(), seat.arena_used(),
-                   MapWorker::Where::child);
+  RecordWriter records(seat.arena(), seat.arena_used());
+  MapWorker worker(shape(place), memory_.own_slot(place), records, MapWorker::Where::child);
   return worker.run();
 }
 
@@ -210,8 +217,9 @@ int MapRun::worker_main(std::size_t place) {
 void MapRun::help() {
   WorkerSeat& seat = seats().back();
   seat.occupy();
-  MapWorker self(shape(seat.place()), memory_.own_slot(seat.place()), seat.arena(),
-                 seat.arena_used(), MapWorker::Where::parent);
+  RecordWriter records(seat.arena(), seat.arena_used());
+  MapWorker self(shape(seat.place()), memory_.own_slot(seat.place()), records,
+                 MapWorker::Where::parent);
   const ItemStreamScope outer(&seat.slot().runs.front().done, seed_);
   if (self.initialize()) {
     while (!fate_ && self.step()) crew_.loop().run_once(Clock::now());
@@ -252,7 +260,7 @@ void MapRun::give_up(Failure fate, bool kill, Ending why) {
 void MapRun::account_for(WorkerSeat& seat, const std::expected<Finished, Error>& finished) {
   take_failures(seat);
   if (body_.has_records()) take_records(seat);
-  add_runs(seat);
+  account_.add_runs(seat.place(), seat.slot());
   note_worker(seat, finished);
   // Its failure record has said it.
   const auto stage = seat.slot().stage.load(std::memory_order_acquire);
@@ -274,45 +282,9 @@ void MapRun::take_failures(WorkerSeat& seat) {
     if (in_initializer)
       return give_up(initializer_failure(std::move(made)), true, Ending::cancelled);
     if (record.item >= count_) continue;
-    failed_here_[place].push_back(static_cast<std::uint32_t>(record.item));
+    account_.note_told(place, static_cast<std::uint32_t>(record.item));
     item_failed(static_cast<std::uint32_t>(record.item), std::move(made), false);
   }
-}
-
-/// What it has done, without the items that failed: one that was tried again here stands in two
-/// runs, of which the failures take the first ones.
-void MapRun::add_runs(WorkerSeat& seat) {
-  std::map<std::uint64_t, int> failed;
-  for (const std::uint32_t item : failed_here_[seat.place()]) ++failed[item];
-  const std::size_t used =
-      std::min<std::size_t>(seat.slot().runs_used.load(std::memory_order_acquire), kMostRuns);
-  for (std::size_t i = 0; i < used; ++i) {
-    const Run& run = seat.slot().runs[i];
-    const std::uint64_t end = run.done.load(std::memory_order_acquire);
-    std::uint64_t begin = run.begin.load(std::memory_order_relaxed);
-    if (begin > end || end > count_) continue;  // no honest worker says that
-    for (auto item = failed.lower_bound(begin); item != failed.end() && item->first < end;) {
-      item_range_done(seat, begin, item->first);
-      begin = item->first + 1;
-      item = --item->second == 0 ? failed.erase(item) : std::next(item);
-    }
-    item_range_done(seat, begin, end);
-  }
-}
-
-/// An item whose record is not there, whatever its worker says, is not done.
-void MapRun::item_range_done(WorkerSeat& seat, std::uint64_t begin, std::uint64_t end) {
-  if (!body_.has_records()) {
-    done_.add({static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end)});
-    const std::size_t each = body_.value_size();
-    return memory_.adopt_values(seat.place(), begin * each, end * each);
-  }
-  for (auto item = static_cast<std::uint32_t>(begin); item < end; ++item) {
-    if (body_.has(item)) continue;
-    done_.add({static_cast<std::uint32_t>(begin), item});
-    begin = item + std::uint64_t{1};
-  }
-  done_.add({static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end)});
 }
 
 /// Who has to answer for its end, if it did not end in order, and what others have to do now.
@@ -327,30 +299,17 @@ void MapRun::blame(WorkerSeat& seat, const std::expected<Finished, Error>& finis
     if (in_order) return take_rest(seat, item.value_or(count_));
     if (!item) return died_idle(seat, std::move(made));
     take_rest(seat, std::uint64_t{*item} + 1);
-    if (!has_told_of(seat, *item)) item_failed(*item, std::move(made), true);
+    if (!account_.has_told_of(seat.place(), seat.slot(), *item))
+      item_failed(*item, std::move(made), true);
     return;
   }
   // Until it was dead it may have come further: that item is innocent. An item that was late is
   // late, even if it came to its end while we asked where it is.
   take_rest(seat, item ? *item + (item == meant ? 1u : 0u) : count_);
   if (meant && (item == meant || seat.ending() == Ending::timed_out) &&
-      !has_told_of(seat, *meant)) {
+      !account_.has_told_of(seat.place(), seat.slot(), *meant)) {
     item_failed(*meant, std::move(made), true);
   }
-}
-
-/// Whether the last attempt at `item` here has left a record of its failure: then that has been
-/// counted, and a death between the record and the next item is no second failure.
-bool MapRun::has_told_of(const WorkerSeat& seat, std::uint32_t item) const {
-  const auto told = std::ranges::count(failed_here_[seat.place()], item);
-  const WorkerSlot& slot = seat.slot();
-  const std::size_t used =
-      std::min<std::size_t>(slot.runs_used.load(std::memory_order_acquire), kMostRuns);
-  const auto over = std::ranges::count_if(std::span(slot.runs).first(used), [&](const Run& run) {
-    return run.begin.load(std::memory_order_relaxed) <= item &&
-           item < run.done.load(std::memory_order_acquire);
-  });
-  return seat.current_item(count_) == item ? told > over : over > 0 && told >= over;
 }
 
 void MapRun::died_idle(WorkerSeat& seat, Failure why) {
@@ -377,21 +336,9 @@ Failure MapRun::failure(Cause cause) const {
 }
 
 void MapRun::item_failed(std::uint32_t item, Failure made, bool crashed) {
-  if (options_.retries > 0) {
-    Attempts& attempts = attempts_[item];
-    ++attempts.all;
-    if (crashed) ++attempts.crashes;
-    made.attempts = attempts.all;
-    if (!fate_ && may_retry(made, attempts)) return try_again(item, attempts.all + 1);
-  }
-  failures_.emplace(item, std::move(made));
+  const auto next = account_.item_failed(item, std::move(made), crashed, !fate_);
+  if (next) return try_again(item, *next);
   check_stop_policy();
-}
-
-bool MapRun::may_retry(const Failure& made, const Attempts& attempts) const {
-  if (made.cause == Cause::cancelled || attempts.all > options_.retries) return false;
-  if (options_.crash_retries >= 0 && attempts.crashes > options_.crash_retries) return false;
-  return !options_.retry_if || options_.retry_if(made);
 }
 
 void MapRun::try_again(std::uint32_t item, int attempt) {
@@ -420,10 +367,10 @@ std::uint64_t MapRun::failures_to_stop() const noexcept {
 
 void MapRun::check_stop_policy() {
   const std::uint64_t most = failures_to_stop();
-  if (fate_ || most == 0 || failures_.size() < most) return;
+  if (fate_ || most == 0 || account_.failed() < most) return;
   Failure fate = failure(Cause::cancelled);
-  fate.message = "not run: the map was stopped after " + std::to_string(failures_.size()) +
-                 (failures_.size() == 1 ? " failure" : " failures");
+  fate.message = "not run: the map was stopped after " + std::to_string(account_.failed()) +
+                 (account_.failed() == 1 ? " failure" : " failures");
   give_up(std::move(fate), options_.stop.kill, Ending::cancelled);
 }
 
@@ -433,18 +380,7 @@ void MapRun::check_stop_policy() {
 bool MapRun::reclaim_missing() {
   if (++reclaims_ > kMostReclaims) return false;
   if (reclaims_ > 1) options_.recycle.after_items = 1;
-  for (const Span& gap : done_.missing(count_)) {
-    std::uint32_t begin = gap.begin;
-    const auto reclaim = [&](std::uint32_t end) {
-      if (begin < end) supply_.put({begin, end});
-    };
-    for (auto failed = failures_.lower_bound(gap.begin);
-         failed != failures_.end() && failed->first < gap.end; ++failed) {
-      reclaim(failed->first);
-      begin = failed->first + 1;
-    }
-    reclaim(gap.end);
-  }
+  for (const Span& gap : account_.missing()) supply_.put(gap);
   return supply_.has_items();
 }
 
@@ -461,80 +397,18 @@ void MapRun::note_worker(WorkerSeat& seat, const std::expected<Finished, Error>&
   insight.end = end_text(slot.stage.load(std::memory_order_acquire), seat.ending(), finished);
   if (finished) insight.usage = finished->usage;
   insights_.workers.push_back(std::move(insight));
-  for (const SlowEntry& slow : slot.slowest) {
-    const auto elapsed = slow.elapsed.load(std::memory_order_relaxed);
-    if (elapsed > 0) {
-      insights_.slowest.push_back(
-          {slow.item.load(std::memory_order_relaxed), std::chrono::nanoseconds(elapsed)});
-    }
-  }
-  std::ranges::sort(insights_.slowest, std::ranges::greater{}, &MapInsights::SlowItem::elapsed);
-  if (insights_.slowest.size() > kSlowEntries) insights_.slowest.resize(kSlowEntries);
+  add_slowest(insights_, slot);
 }
 
 // ---- The end ----
 
-/// The results that a worker has left. What it has of an item with an outcome is not wanted: it was
-/// killed before it could say that it had come to the end of it, and another has run it again.
 void MapRun::take_records(WorkerSeat& seat) {
   const auto end = seat.records_end();
   if (!end) return;
   RecordReader reader(seat.arena(), seat.arena_used(), *end);
   while (const auto record = reader.next()) {
-    if (record->kind != RecordKind::value || record->item >= count_) continue;
-    const auto item = static_cast<std::uint32_t>(record->item);
-    if (body_.has(item) || failures_.contains(item)) continue;
-    if (auto taken = body_.take(item, record->content); !taken) {
-      Failure made = failure(Cause::undecodable);
-      made.error = std::move(taken.error());
-      failures_.emplace(item, std::move(made));
-    }
+    if (record->kind == RecordKind::value) account_.take_record(record->item, record->content);
   }
-}
-
-void MapRun::check_values() {
-  for (std::uint32_t item = 0; item < count_; ++item) {
-    if (!done_.contains(item) || failures_.contains(item)) continue;
-    if (auto wrong = body_.check(item, memory_.values().get())) {
-      Failure made = failure(Cause::undecodable);
-      made.error = std::move(*wrong);
-      failures_.emplace(item, std::move(made));
-    }
-  }
-}
-
-MapFailures MapRun::all_failures() {
-  if (body_.may_be_invalid() && memory_.values()) check_values();
-  MapFailures all;
-  if (body_.size() > kMostItems) {
-    all.add(0, body_.size(), std::make_shared<const Failure>(std::move(*fate_)));
-    return all;
-  }
-  const auto missing = done_.missing(count_);
-  std::shared_ptr<const Failure> fate;
-  const auto add_fate = [&](std::uint32_t begin, std::uint32_t end) {
-    if (begin >= end) return;
-    if (!fate) fate = std::make_shared<const Failure>(fate_ ? *fate_ : failure(Cause::lost));
-    all.add(begin, end, fate);
-  };
-  auto failed = failures_.begin();
-  const auto add_failures_before = [&](std::uint32_t end, std::uint32_t& begin, bool in_gap) {
-    for (; failed != failures_.end() && failed->first < end; ++failed) {
-      if (in_gap) add_fate(begin, failed->first);
-      begin = failed->first + 1;
-      all.add(failed->first, begin, std::make_shared<const Failure>(std::move(failed->second)));
-    }
-  };
-  for (const Span& gap : missing) {
-    std::uint32_t begin = 0;
-    add_failures_before(gap.begin, begin, false);
-    begin = gap.begin;
-    add_failures_before(gap.end, begin, true);
-    add_fate(begin, gap.end);
-  }
-  std::uint32_t begin = 0;
-  add_failures_before(count_, begin, false);
-  return all;
 }
 
 void MapRun::tick() {
@@ -544,7 +418,7 @@ void MapRun::tick() {
 
 /// With an outcome, as far as is known.
 std::uint64_t MapRun::items_done() const noexcept {
-  std::uint64_t items = done_.size() + failures_.size();
+  std::uint64_t items = account_.finished();
   for (const WorkerSeat& seat : seats()) items += seat.is_alive() ? seat.items_done() : 0;
   return items;
 }
@@ -552,7 +426,7 @@ std::uint64_t MapRun::items_done() const noexcept {
 void MapRun::report_progress() {
   MapProgress progress;
   progress.items = count_;
-  progress.failed = failures_.size();
+  progress.failed = account_.failed();
   progress.workers = static_cast<int>(crew_.alive());
   progress.done = std::min<std::uint64_t>(items_done(), count_);
   progress.elapsed = Clock::now() - began_;

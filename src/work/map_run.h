@@ -10,18 +10,16 @@
 #include <cstdint>
 #include <deque>
 #include <expected>
-#include <map>
 #include <memory>
 #include <optional>
 #include <span>
-#include <unordered_map>
 #include <vector>
 
 #include "tine/fd.h"
 #include "tine/map.h"
 #include "work/crew.h"
-#include "work/item_set.h"
 #include "work/item_supply.h"
+#include "work/map_account.h"
 #include "work/map_memory.h"
 #include "work/map_table.h"
 #include "work/map_worker.h"
@@ -41,12 +39,6 @@ class MapRun {
  private:
   using Clock = std::chrono::steady_clock;
   using Ending = Crew::Ending;
-
-  /// How often an item has been tried.
-  struct Attempts {
-    int all = 0;
-    int crashes = 0;
-  };
 
   std::expected<void, Error> prepare();
   std::expected<void, Error> watch_outside();
@@ -72,14 +64,10 @@ class MapRun {
   void account_for(WorkerSeat& seat, const std::expected<Finished, Error>& finished);
   void take_failures(WorkerSeat& seat);
   void take_records(WorkerSeat& seat);
-  void add_runs(WorkerSeat& seat);
-  void item_range_done(WorkerSeat& seat, std::uint64_t begin, std::uint64_t end);
   void blame(WorkerSeat& seat, const std::expected<Finished, Error>& finished);
-  [[nodiscard]] bool has_told_of(const WorkerSeat& seat, std::uint32_t item) const;
   void died_idle(WorkerSeat& seat, Failure why);
   void take_rest(WorkerSeat& seat, std::uint64_t from);
   void item_failed(std::uint32_t item, Failure failure, bool crashed);
-  [[nodiscard]] bool may_retry(const Failure& failure, const Attempts& attempts) const;
   void try_again(std::uint32_t item, int attempt);
   [[nodiscard]] bool reclaim_missing();
   [[nodiscard]] std::uint64_t failures_to_stop() const noexcept;
@@ -87,15 +75,14 @@ class MapRun {
   void note_worker(WorkerSeat& seat, const std::expected<Finished, Error>& finished);
 
   // The end.
-  void check_values();
   [[nodiscard]] Failure failure(Cause cause) const;
-  [[nodiscard]] MapFailures all_failures();
   [[nodiscard]] std::uint64_t items_done() const noexcept;
   void report_progress();
   void tick();
 
   MapOptions options_;
   detail::MapBody& body_;
+  MapAccount account_;
   const std::uint32_t count_;
   std::size_t worker_count_ = 1;
   const std::uint64_t seed_;
@@ -106,14 +93,10 @@ class MapRun {
   Fd notice_{};
   Crew crew_;
 
-  ItemSet done_{};
   std::size_t delayed_ = 0;  ///< items whose next attempt is still to come
-  std::unordered_map<std::uint32_t, Attempts> attempts_{};
-  std::map<std::uint32_t, Failure> failures_{};
   int reclaims_ = 0;
   std::optional<Failure> fate_{};              ///< of all items that have no outcome of their own
   std::vector<std::uint64_t> last_failure_{};  ///< of each seat, that has been taken
-  std::vector<std::vector<std::uint32_t>> failed_here_{};  ///< items, of each seat's worker
   MapInsights insights_{};
 };
 

@@ -18,6 +18,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "work/crash_report.h"
 #include "work/item_range.h"
@@ -77,6 +78,24 @@ struct alignas(64) WorkerSlot {
   [[nodiscard]] Run* current_run() noexcept {
     const std::uint32_t used = runs_used.load(std::memory_order_acquire);
     return used > 0 && used <= kMostRuns ? &runs[used - 1] : nullptr;
+  }
+  /// How many items its worker has finished, as it says.
+  [[nodiscard]] std::uint64_t items_done() const noexcept {
+    std::uint64_t items = 0;
+    const std::uint32_t used = runs_used.load(std::memory_order_acquire);
+    for (std::size_t i = 0; i < used && i < kMostRuns; ++i) {
+      items += runs[i].done.load(std::memory_order_relaxed) -
+               runs[i].begin.load(std::memory_order_relaxed);
+    }
+    return items;
+  }
+  /// The item that its worker is running, of so many, as far as it says so.
+  [[nodiscard]] std::optional<std::uint32_t> current_item(std::uint32_t count) noexcept {
+    Run* const run = current_run();
+    if (run == nullptr) return std::nullopt;
+    const std::uint64_t item = run->done.load(std::memory_order_acquire);
+    if (item >= limit.load(std::memory_order_acquire) || item >= count) return std::nullopt;
+    return static_cast<std::uint32_t>(item);
   }
 };
 static_assert(std::atomic<WorkerStage>::is_always_lock_free);

@@ -38,9 +38,12 @@ void MapTable::announce() noexcept {
   os::futex_wake_all(&offers);
 }
 
-MapWorker::MapWorker(const MapShape& shape, std::size_t place, os::SharedPart arena,
-                     std::size_t arena_used, Where where)
-    : shape_(shape), slot_(shape.slots[place]), records_(arena, arena_used), where_(where) {}
+MapWorker::MapWorker(const MapShape& shape, std::size_t place, Records& records, Where where)
+    : shape_(shape), slot_(shape.slots[place]), records_(records), where_(where) {
+  if (shape.options.timeout.count() > 0 && shape.timing.started == nullptr) {
+    shape_.timing.started = &slot_.item_started;
+  }
+}
 
 void MapWorker::passed(WorkerStep step) const noexcept {
   if (at_worker_step != nullptr) at_worker_step(step, shape_.table, slot_);
@@ -165,10 +168,15 @@ bool MapWorker::wait_for_items(std::uint32_t offers_seen) {
   const bool asked = ask_for_share();
   if (!asked && shape_.table.more.load(std::memory_order_acquire) == 0) return false;
   const std::int64_t began = now_ns();
-  // Whoever comes to the end of its batch before it could see the question has announced something
-  // since, or will as it begins the next or ends.
-  os::futex_wait(&shape_.table.offers, offers_seen);
+  const bool goes_on = sleep_for_items(offers_seen);
   slot_.waiting.fetch_add(now_ns() - began, std::memory_order_relaxed);
+  return goes_on;
+}
+
+/// Whoever comes to the end of its batch before it could see the question has announced something
+/// since, or will as it begins the next or ends.
+bool MapWorker::sleep_for_items(std::uint32_t offers_seen) {
+  os::futex_wait(&shape_.table.offers, offers_seen);
   return true;
 }
 
@@ -252,23 +260,21 @@ bool MapWorker::note_batch(Span batch) {
 void MapWorker::run_batch(Span batch) {
   populate_values(batch);
   const std::int64_t began = now_ns();
-  if (shape_.options.timeout.count() > 0) {
-    slot_.item_started.store(began, std::memory_order_release);
-  }
+  start_clock(began);
+  if (shape_.timing.started != nullptr) on_timed();
   Run& run = *slot_.current_run();
   while (run.done.load(std::memory_order_relaxed) < batch.end &&
-         slot_.interrupted.load(std::memory_order_relaxed) == 0) {
+         slot_.interrupted.load(std::memory_order_relaxed) == 0 && !is_held()) {
     try {
       run_items({static_cast<std::uint32_t>(run.done.load(std::memory_order_relaxed)), batch.end});
     } catch (...) {
       note_failure(began);
-      if (shape_.options.timeout.count() > 0) {
-        slot_.item_started.store(now_ns(), std::memory_order_relaxed);
-      }
+      start_clock(now_ns());
       run.done.fetch_add(1, std::memory_order_release);
       passed(WorkerStep::counted_failure);
     }
   }
+  if (shape_.timing.held != nullptr) shape_.timing.started->store(0);
   passed(WorkerStep::ended_batch);
   const std::int64_t elapsed = now_ns() - began;
   const std::uint64_t done = run.done.load(std::memory_order_relaxed);
@@ -278,6 +284,15 @@ void MapWorker::run_batch(Span batch) {
   if (batch.size() == 1 && elapsed > kWorthNoting) note_slow(batch.begin, elapsed);
   size_next_batch(items, elapsed);
   hand_back({static_cast<std::uint32_t>(done), batch.end});
+}
+
+bool MapWorker::is_held() const noexcept {
+  return shape_.timing.held != nullptr && shape_.timing.held->load() != 0;
+}
+
+void MapWorker::start_clock(std::int64_t now) noexcept {
+  const ItemTiming& timing = shape_.timing;
+  if (timing.started != nullptr) timing.started->store(now + timing.allowance);
 }
 
 /// Asks for the pages of results before they are written, many at once: one by one each of them
@@ -300,12 +315,13 @@ void MapWorker::populate_values(Span batch) {
 }
 
 void MapWorker::run_items(Span batch) {
-  const bool timed = shape_.options.timeout.count() > 0;
   const detail::ItemBatch items(batch.begin, batch.end,
                                 {.done = &slot_.current_run()->done,
                                  .interrupted = &slot_.interrupted,
-                                 .started = timed ? &slot_.item_started : nullptr,
-                                 .written = &slot_.written});
+                                 .started = shape_.timing.started,
+                                 .written = &slot_.written,
+                                 .allowance = shape_.timing.allowance,
+                                 .held = shape_.timing.held});
   shape_.body.run(items, shape_.values.data(), records_);
 }
 
@@ -352,8 +368,10 @@ std::uint64_t MapWorker::errors_written() const noexcept {
 }
 
 /// In a handler. Throws bad_alloc when there is no memory even for that.
-void MapWorker::note_failure(std::int64_t began) {
-  add_failure(encode(note_in_flight()).value_or(std::vector<std::byte>{}), began);
+void MapWorker::note_failure(std::int64_t began) { add_failure(failure_note(), began); }
+
+std::vector<std::byte> MapWorker::failure_note() const {
+  return encode(note_in_flight()).value_or(std::vector<std::byte>{});
 }
 
 void MapWorker::add_failure(std::span<const std::byte> note, std::int64_t began) {

@@ -7,10 +7,12 @@
 /// Cost: an item is a store and a load. A batch, of about 50 us of items, is two looks at the clock
 /// and one compare-and-swap.
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "os/shared_region.h"
 #include "tine/detail/map_body.h"
@@ -42,6 +44,13 @@ enum class WorkerStep : unsigned char {
 /// For tests, which kill workers there; called in the worker. Not set: one load a batch and step.
 extern void (*at_worker_step)(WorkerStep step, MapTable& table, WorkerSlot& slot) noexcept;
 
+/// Where a worker says since when, or until when, an item may run; empty: nobody wants to know.
+struct ItemTiming {
+  std::atomic<std::int64_t>* started = nullptr;
+  std::int64_t allowance = 0;                        ///< see detail::ItemBatch
+  const std::atomic<std::uint32_t>* held = nullptr;  ///< not 0: no item is to begin
+};
+
 /// What a worker needs to know of its map.
 struct MapShape {
   MapTable& table;
@@ -53,6 +62,7 @@ struct MapShape {
   bool tell_failures;  ///< at once
   std::uint64_t seed;  ///< of the items' random numbers
   std::uint64_t stop_at_failures;  ///< so many stop the map, before the parent has heard; 0: never
+  ItemTiming timing{};
 };
 
 class MapWorker {
@@ -60,10 +70,11 @@ class MapWorker {
   /// In the parent it never waits for others, and stderr is not its own.
   enum class Where : unsigned char { child, parent };
 
-  /// `place`: of its slot. `arena`: its memory for records, used up to `arena_used`.
-  MapWorker(const MapShape& shape, std::size_t place, os::SharedPart arena, std::size_t arena_used,
-            Where where);
-  MapWorker(MapWorker&&) = delete;
+  /// `place`: of its slot. `records`: outlives it.
+  MapWorker(const MapShape& shape, std::size_t place, Records& records, Where where);
+  MapWorker(const MapWorker&) = delete;
+  MapWorker& operator=(const MapWorker&) = delete;
+  virtual ~MapWorker() = default;
 
   /// The whole life of a worker process. Gives its exit code.
   int run() noexcept;
@@ -72,6 +83,20 @@ class MapWorker {
   bool initialize();
   /// Runs one batch. False: there is nothing more to do, or the worker retires.
   bool step();
+  /// How many items it has run.
+  [[nodiscard]] std::size_t items_done() const noexcept { return items_done_; }
+
+ protected:
+  /// An item of a batch is about to be timed.
+  virtual void on_timed() {}
+  /// In a handler: what is to be said of an item's failure.
+  [[nodiscard]] virtual std::vector<std::byte> failure_note() const;
+  /// Sleeps while nothing has been offered since `offers_seen`; or less, if there is something else
+  /// to do. False: then this worker gives up looking.
+  virtual bool sleep_for_items(std::uint32_t offers_seen);
+
+  [[nodiscard]] const MapShape& shape() const noexcept { return shape_; }
+  [[nodiscard]] WorkerSlot& slot() const noexcept { return slot_; }
 
  private:
   [[nodiscard]] std::uint32_t item_count() const noexcept;
@@ -101,9 +126,12 @@ class MapWorker {
   void count_failure() noexcept;
   void tell_parent() const noexcept;
 
+  [[nodiscard]] bool is_held() const noexcept;
+  void start_clock(std::int64_t now) noexcept;
+
   MapShape shape_;
   WorkerSlot& slot_;
-  RecordWriter records_;
+  Records& records_;
   std::size_t values_begin_ = 0;  ///< of results there are pages from here
   std::size_t values_end_ = 0;    ///< to here, in bytes
   std::uint32_t batch_size_ = 1;

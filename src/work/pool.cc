@@ -7,6 +7,7 @@
 
 #include "os/pidfd.h"
 #include "work/pool_core.h"
+#include "work/pool_map.h"
 
 namespace tine {
 
@@ -91,15 +92,17 @@ detail::TaskRequest Pool::request(const TaskOptions& options) const noexcept {
           .name = options.name};
 }
 
+/// Why there is no pool.
+std::unique_ptr<Failure> Pool::not_started(const std::string& name) const {
+  const Error moved{ErrorKind::invalid_argument, 0, Stage::prepare, "a pool", "it has been moved"};
+  const std::string own = state_ ? state_->options.name : "";
+  return not_started_by(name.empty() ? own : name, state_ ? state_->error : moved);
+}
+
 std::expected<std::optional<detail::TaskHandle>, std::unique_ptr<Failure>> Pool::begin(
     const detail::TaskRequest& request, detail::WhenFull when_full) {
   auto here = core();
-  if (!here) {
-    const Error moved{ErrorKind::invalid_argument, 0, Stage::prepare, "a pool",
-                      "it has been moved"};
-    return std::unexpected(
-        not_started_by(state_ ? state_->options.name : "", state_ ? state_->error : moved));
-  }
+  if (!here) return std::unexpected(not_started(""));
   auto slot = here->begin(request, when_full);
   while (!slot && here->has_lost_keeper()) {
     auto next = core();
@@ -110,6 +113,16 @@ std::expected<std::optional<detail::TaskHandle>, std::unique_ptr<Failure>> Pool:
   if (!slot) return std::unexpected(std::move(slot.error()));
   if (!*slot) return std::nullopt;
   return detail::TaskHandle(here, **slot);
+}
+
+detail::MapOutcome Pool::run_map(const detail::MapOrder& order, detail::MapInputs& inputs,
+                                 detail::MapBody& body) {
+  if (const auto here = core()) return work::PoolMap(here, order, inputs, body).run();
+  detail::MapOutcome outcome;
+  if (body.size() == 0) return outcome;
+  const std::shared_ptr<const Failure> failure = not_started(order.name);
+  outcome.failures.add(0, body.size(), failure);
+  return outcome;
 }
 
 std::expected<void, Error> Pool::resize(int workers) {

@@ -31,11 +31,12 @@
 #include "tine/detail/pool_task.h"
 #include "tine/fd.h"
 #include "tine/pool.h"
+#include "work/pool_map_memory.h"
 #include "work/pool_memory.h"
 
 namespace tine::detail {
 
-class PoolCore {
+class PoolCore : public std::enable_shared_from_this<PoolCore> {
  public:
   using Begun = std::expected<std::optional<std::uint32_t>, std::unique_ptr<Failure>>;
 
@@ -57,6 +58,35 @@ class PoolCore {
   bool cancel(std::uint32_t slot);
   [[nodiscard]] int fd(std::uint32_t slot);
   void release(std::uint32_t slot) noexcept;
+
+  // Maps: a slot that is never queued has their memory, and tasks are parts of them (PoolMap).
+  struct HeldMap {
+    std::uint32_t map = work::kNoSlot;
+    std::vector<std::uint32_t> parts{};  ///< that may still be looked at
+    std::size_t items = 0;
+    bool has_deaths = false;  ///< so there may be chunks that nobody knows of
+  };
+  /// Room for what workers need to know, and for plain results.
+  std::expected<HeldMap, std::unique_ptr<Failure>> hold_map(std::size_t bytes, std::size_t values,
+                                                            std::size_t items);
+  [[nodiscard]] std::span<std::byte> map_bytes(const HeldMap& held) const noexcept;
+  [[nodiscard]] const work::PoolMemory& memory() const noexcept { return *memory_; }
+  void free_records(const HeldMap& held, work::RecordChain& chain);
+  /// Gives the plain results, if there are any; all else is free as soon as no worker looks at it.
+  std::shared_ptr<std::byte> release_map(HeldMap held);
+  /// The workers that there may be.
+  [[nodiscard]] std::size_t places() const noexcept { return table_.target.load(); }
+  [[nodiscard]] bool is_broken() const noexcept { return table_.broken.load() != 0; }
+  [[nodiscard]] bool has_ended(std::uint32_t slot) const noexcept;
+  /// Until one of them has an outcome.
+  void wait_for_any(std::span<const std::uint32_t> slots) noexcept;
+  /// It is not run, if it has not begun.
+  void withdraw(std::uint32_t slot) noexcept;
+  /// It has ended, and is not part of the map any more.
+  void release_part(HeldMap& held, std::uint32_t slot);
+  /// For stats(), which goes by items.
+  void count_items(std::size_t items, std::size_t failed, std::size_t parts,
+                   std::size_t failed_parts);
 
   // All of it.
   std::expected<void, Error> resize(std::size_t workers);
@@ -91,6 +121,9 @@ class PoolCore {
   std::optional<std::uint32_t> collect_dropped(std::size_t most) noexcept;
   void free_slot(std::uint32_t slot) noexcept;
   bool wait_here(std::uint32_t slot, os::Deadline deadline) noexcept;
+  void drop_map(const HeldMap& held) noexcept;
+  bool free_parts(HeldMap& held) noexcept;
+  bool free_map(HeldMap& held) noexcept;
   [[nodiscard]] bool spin(const work::TaskSlot& task) const noexcept;
   void call_keeper() const noexcept;
   void wake_worker() noexcept;
@@ -131,7 +164,12 @@ class PoolCore {
   std::unordered_map<std::uint32_t, std::uint32_t> moved_{};  ///< slots, to those of the successor
   std::vector<std::uint32_t> free_{};
   std::deque<std::uint32_t> dropped_{};  ///< without a future, but not at their end
-  std::uint32_t slots_ready_ = 0;        ///< that have memory
+  std::vector<HeldMap> dropped_maps_{};  ///< the same
+  std::uint64_t items_ = 0;              ///< of maps, instead of
+  std::uint64_t parts_ = 0;              ///< tasks that were parts of them
+  std::uint64_t failed_items_ = 0;
+  std::uint64_t failed_parts_ = 0;
+  std::uint32_t slots_ready_ = 0;  ///< that have memory
   std::uint64_t submitted_ = 0;
   std::array<std::uint64_t, work::kQueues> heads_{};  ///< as they were some time ago
   std::unordered_map<std::uint32_t, Watch> watches_{};

@@ -21,8 +21,8 @@ constexpr std::size_t kSmallChunk = 256;
 constexpr std::size_t kLargeChunk = std::size_t{64} << 10;
 /// What is larger goes into large chunks.
 constexpr std::size_t kMostInSmall = std::size_t{16} << 10;
-/// Pages of what is larger are given back at once.
-constexpr std::size_t kMostKept = std::size_t{16} << 20;
+/// Pages of what is larger are given back at once: to have them anew costs more than to use them.
+constexpr std::size_t kMostKept = std::size_t{64} << 20;
 
 std::size_t whole_pages(std::size_t size) noexcept { return (size + kPage - 1) / kPage * kPage; }
 
@@ -385,6 +385,11 @@ std::span<std::byte> PoolMemory::result(TaskSlot& task) const noexcept {
   return {task.result_at(at.size), std::min<std::size_t>(at.size, TaskSlot::kNear)};
 }
 
+std::span<std::byte> PoolMemory::chunk(const BytesAt& at) const noexcept {
+  if (at.area == 0 || at.area > areas_.size()) return {};
+  return areas_[at.area - 1].at(at.first, at.size);
+}
+
 void PoolMemory::free_bytes(std::uint32_t slot, const BytesAt& at) noexcept {
   if (at.area == 0 || at.area > areas_.size()) return;
   areas_[at.area - 1].free(slot, at.first, at.size);
@@ -448,7 +453,8 @@ std::uint64_t cost_of_backlog(const PoolMemory& memory) {
     if (table.parked.contains(i)) continue;
     least = std::min<std::uint64_t>(least, seat.mean_cost.load(std::memory_order_relaxed));
   }
-  return least * std::max<std::uint64_t>(1, memory.backlog());
+  const std::uint64_t tasks = memory.backlog() + table.map_items.load(std::memory_order_relaxed);
+  return least * std::clamp<std::uint64_t>(tasks, 1, std::uint64_t{1} << 31);
 }
 
 }  // namespace

@@ -283,6 +283,7 @@ struct PoolTable {
   std::atomic<std::uint64_t> dropped{0};   ///< queued tasks that have an outcome and never began
   std::atomic<std::uint64_t> died{0};      ///< tasks that the keeper has failed
   std::uint32_t cpus = 1;
+  std::atomic<std::uint64_t> map_items{0};  ///< of all maps that are going on
 
   /// Until when the keeper sleeps, ns since boot; 0: it is awake and will look.
   alignas(64) std::atomic<std::int64_t> keeper_asleep{0};
@@ -387,6 +388,12 @@ class PoolMemory {
                                     std::size_t near) noexcept;
   [[nodiscard]] std::span<std::byte> arguments(TaskSlot& task) const noexcept;
   [[nodiscard]] std::span<std::byte> result(TaskSlot& task) const noexcept;
+  /// Requires: `at` is in no slot.
+  [[nodiscard]] std::span<std::byte> chunk(const BytesAt& at) const noexcept;
+  /// How many there are in all.
+  [[nodiscard]] std::size_t chunks() const noexcept {
+    return areas_[0].chunks() + areas_[1].chunks();
+  }
   void free_bytes(std::uint32_t slot, const BytesAt& at) noexcept;
   void free_all_but(std::uint32_t slot, const BytesAt& kept) noexcept;
   /// Who takes bytes here looks for them in a part of its own.

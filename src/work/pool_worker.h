@@ -13,9 +13,14 @@
 #include <limits>
 #include <optional>
 #include <span>
+#include <string>
+#include <vector>
 
+#include "tine/map.h"
 #include "tine/pool.h"
 #include "work/failure_note.h"
+#include "work/pool_map_memory.h"
+#include "work/pool_map_worker.h"
 #include "work/pool_memory.h"
 
 namespace tine::work {
@@ -49,7 +54,7 @@ inline std::int64_t deadline_after(std::int64_t now, std::int64_t ns) noexcept {
   return now + std::min(ns, std::numeric_limits<std::int64_t>::max() / 4);
 }
 
-class PoolWorker {
+class PoolWorker final : private PoolSite {
  public:
   /// `keeper_fd`: an eventfd.
   PoolWorker(PoolMemory& memory, const PoolOptions& options, std::size_t seat, int keeper_fd);
@@ -86,6 +91,14 @@ class PoolWorker {
   void attempt(std::uint32_t slot, TaskSlot& task);
   void begin_attempt(TaskSlot& task) noexcept;
   void set_deadline(std::int64_t deadline) noexcept;
+  [[nodiscard]] PoolMapMemory find_map(const PartHead& part) const;
+  void run_part(const PartHead& part, std::uint32_t queue, detail::MapBody& body);
+  void run_part(PoolMapWorker& part, const WorkerSlot& slot, std::uint32_t queue,
+                MapOptions& options);
+  [[nodiscard]] bool is_needed(std::uint32_t queue) noexcept;
+  void tell_deadline(std::int64_t due) const noexcept override;
+  [[nodiscard]] std::vector<std::byte> note_of_failure() const override;
+  [[nodiscard]] bool has_other_work() const noexcept override;
   void conclude(TaskSlot& task, TaskState state) noexcept;
   void attempt_failed(std::uint32_t slot, TaskSlot& task);
   void keep_note(std::uint32_t slot, TaskSlot& task, FailureNote note);
@@ -105,7 +118,9 @@ class PoolWorker {
   const std::uint32_t place_;
   PoolSeat& seat_;
   const int keeper_fd_;
-  std::uint64_t tasks_ = 0;
+  std::uint64_t tasks_ = 0;     ///< of maps, the items
+  std::uint64_t items_ = 0;     ///< of the part of a map that is being run
+  bool is_part_ = false;        ///< what is being run is one
   std::uint64_t in_range_ = 0;  ///< tasks that were run since
   std::int64_t clock_ = 0;      ///< ns since boot, when it was last looked at
   std::int64_t range_began_ = 0;

@@ -40,26 +40,6 @@ std::optional<std::size_t> WorkerSeat::records_end() const noexcept {
   return written;
 }
 
-std::uint64_t WorkerSeat::items_done() const noexcept {
-  std::uint64_t items = 0;
-  const std::size_t used =
-      std::min<std::size_t>(slot_.runs_used.load(std::memory_order_acquire), kMostRuns);
-  for (std::size_t i = 0; i < used; ++i) {
-    const Run& run = slot_.runs[i];
-    items += run.done.load(std::memory_order_relaxed) - run.begin.load(std::memory_order_relaxed);
-  }
-  return items;
-}
-
-std::optional<std::uint32_t> WorkerSeat::current_item(std::uint32_t item_count) const noexcept {
-  Run* const run = slot_.current_run();
-  if (run == nullptr) return std::nullopt;
-  const std::uint64_t done = run->done.load(std::memory_order_acquire);
-  const std::uint64_t limit = slot_.limit.load(std::memory_order_acquire);
-  if (done >= limit || done >= item_count) return std::nullopt;
-  return static_cast<std::uint32_t>(done);
-}
-
 void WorkerSeat::end(Ending why, std::optional<std::uint32_t> item) {
   if (ending() != Ending::none || !is_alive()) return;
   ended_item_ = item;

@@ -54,7 +54,7 @@ class WorkerSeat {
   /// Of the worker that is here, or was last.
   [[nodiscard]] pid_t last_pid() const noexcept { return last_pid_; }
   /// How many items it has finished, as it says.
-  [[nodiscard]] std::uint64_t items_done() const noexcept;
+  [[nodiscard]] std::uint64_t items_done() const noexcept { return slot_.items_done(); }
   /// The last of what it wrote to stderr; empty for the parent's own seat.
   [[nodiscard]] std::string errors_between(std::uint64_t from, std::uint64_t until) const {
     return process_.errors_between(from, until);
@@ -70,7 +70,9 @@ class WorkerSeat {
   }
 
   /// The item that it is running, as far as it says so.
-  [[nodiscard]] std::optional<std::uint32_t> current_item(std::uint32_t item_count) const noexcept;
+  [[nodiscard]] std::optional<std::uint32_t> current_item(std::uint32_t item_count) const noexcept {
+    return slot_.current_item(item_count);
+  }
 
   // Ending it: TERM to its tree, and KILL after the grace.
 

@@ -50,6 +50,8 @@ class ItemBatch {
     const std::atomic<std::uint32_t>* interrupted;  ///< not 0: hand back what has not begun
     std::atomic<std::int64_t>* started;   ///< when that item began; nullptr: nobody wants to know
     std::atomic<std::uint64_t>* written;  ///< bytes of records that are whole
+    std::int64_t allowance = 0;           ///< added to `started`, which says then when it is late
+    const std::atomic<std::uint32_t>* held = nullptr;  ///< not 0: whoever watches `started` looks
   };
   ItemBatch(std::size_t begin, std::size_t end, const Places& places) noexcept
       : next_(begin), end_(end), places_(places) {}
@@ -57,7 +59,8 @@ class ItemBatch {
   [[nodiscard]] std::size_t next() const noexcept { return next_; }
   /// Whether the next item is to be run.
   [[nodiscard]] bool has_next() const noexcept {
-    return next_ < end_ && places_.interrupted->load(std::memory_order_relaxed) == 0;
+    return next_ < end_ && places_.interrupted->load(std::memory_order_relaxed) == 0 &&
+           (places_.held == nullptr || places_.held->load() == 0);
   }
   /// What the item has written is whole.
   void note_written(std::size_t bytes) noexcept {
@@ -65,7 +68,7 @@ class ItemBatch {
   }
   void item_done() noexcept {
     // The time first: whoever sees the next item sees when it began, or later.
-    if (places_.started != nullptr) places_.started->store(now_ns(), std::memory_order_relaxed);
+    if (places_.started != nullptr) places_.started->store(now_ns() + places_.allowance);
     places_.done->store(++next_, std::memory_order_release);
   }
 
@@ -269,6 +272,9 @@ inline constexpr bool kPlainResult<void> = false;
   throw Unencodable{error};
 }
 
+/// Whether a body is to take in the records of others: not in a process that only makes them.
+enum class Gathers : unsigned char { no, yes };
+
 template <class R, class Range, class Fn, bool kMoveItems>
 class MapBodyOf final : public MapBody {
   static constexpr bool kIsPlain = kPlainResult<R>;
@@ -276,8 +282,11 @@ class MapBodyOf final : public MapBody {
   using Stored = std::conditional_t<std::is_void_v<R>, char, R>;
 
  public:
-  MapBodyOf(Inputs<Range>& inputs, Fn& fn) : inputs_(inputs), runner_(fn) {
-    if constexpr (kIsRecord) column_ = std::make_shared<Column<R>>(inputs.size());
+  MapBodyOf(Inputs<Range>& inputs, Fn& fn, [[maybe_unused]] Gathers gathers = Gathers::yes)
+      : inputs_(inputs), runner_(fn) {
+    if constexpr (kIsRecord) {
+      if (gathers == Gathers::yes) column_ = std::make_shared<Column<R>>(inputs.size());
+    }
   }
 
   [[nodiscard]] std::size_t size() const noexcept override { return inputs_.size(); }

@@ -28,6 +28,12 @@
 
 namespace tine::detail {
 
+/// What one worker's part of a map finds: all of its items.
+struct MapPart {
+  std::span<const std::byte> inputs;
+  std::size_t count;
+};
+
 /// In a worker: where a task puts its value, and says that it is there.
 class TaskOutput {
  public:
@@ -41,6 +47,12 @@ class TaskOutput {
   }
   /// The value is whole: whoever waits for it has it, whatever becomes of this process.
   virtual void publish() noexcept = 0;
+
+  // For a part of a map (pool_map.h).
+  /// What is at the front of `arguments`, and taken away, says of which. Throws BadArguments.
+  virtual MapPart begin_part(std::span<const std::byte>& arguments) = 0;
+  /// Runs items of it, as long as there are any and nothing else is more urgent.
+  virtual void run_part(MapBody& body) = 0;
 
  protected:
   TaskOutput(std::span<std::byte> tiny, std::span<std::byte> near) noexcept
