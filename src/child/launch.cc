@@ -239,7 +239,8 @@ std::unexpected<Error> threads_refused() {
       std::to_string(thread_count()) +
       " threads are running, and a lock that one of them holds would be held for ever in the "
       "child: launch before starting threads, join them first, or set .threads = "
-      "ThreadPolicy::allow if the function takes no such lock";
+      "ThreadPolicy::allow if the function takes no such lock; calls and pools of functions "
+      "without captures can have .start = StartMethod::fork_server or spawn";
   return std::unexpected(std::move(error));
 }
 

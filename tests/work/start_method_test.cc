@@ -37,6 +37,7 @@ std::string joined(const std::vector<std::string>& words, const std::string& bet
 double sum(const std::vector<double>& numbers) {
   return std::accumulate(numbers.begin(), numbers.end(), 0.0);
 }
+std::string twice_text(const std::string& text) { return text + text; }
 int of_this_process = 1;
 
 /// The three, but for what only a fork has.
@@ -243,6 +244,37 @@ TEST_P(PoolStartMethodTest, TimeoutsAndThrowsFailTheirTask) {
   EXPECT_EQ(thrown.get().error().message, "no");
   EXPECT_EQ(slow.get().error().cause, Cause::timed_out);
   EXPECT_EQ(fine.get().value(), 2);
+}
+
+TEST_P(PoolStartMethodTest, MapRunsItsItemsInBatches) {
+  Pool pool{{.workers = 2, .start = GetParam()}};
+  std::vector<int> numbers(10'000);
+  std::iota(numbers.begin(), numbers.end(), 0);
+  const auto doubled = pool.map(numbers, [](int n) {
+    if (n == 777) ::raise(SIGKILL);
+    if (n == 778) throw std::runtime_error("no");
+    return 2 * n;
+  });
+  ASSERT_EQ(doubled.size(), 10'000);
+  for (int i = 0; i < 10'000; ++i) {
+    if (i == 777 || i == 778) {
+      EXPECT_FALSE(doubled[i]);
+    } else {
+      ASSERT_EQ(doubled[i].value(), 2 * i);
+    }
+  }
+  const auto words = pool.map(std::vector<std::string>{"a", "b"}, twice_text);
+  EXPECT_EQ(words[1].value(), "bb");
+}
+
+bool never(const Failure&) { return false; }
+
+TEST_P(PoolStartMethodTest, RulesOfRetriesAreAskedThere) {
+  Pool pool{{.workers = 1, .retries = 2, .start = GetParam()}};
+  const auto kept = pool.submit([] { throw 1; }).get();
+  EXPECT_EQ(kept.error().attempts, 3);
+  const auto refused = pool.submit(TaskOptions{.retry_if = never}, [] { throw 1; }).get();
+  EXPECT_EQ(refused.error().attempts, 1);
 }
 
 // ---- Why it is done ----
