@@ -186,10 +186,11 @@ detail::PendingCall::~PendingCall() {
   if (state_) state_->end(Ending::cancelled, std::chrono::milliseconds(0));
 }
 
+namespace detail {
 namespace {
 
 /// A copy of this process.
-std::expected<Child, Error> fork_call(const CallOptions& options, const detail::CallBody& body,
+std::expected<Child, Error> fork_call(const CallOptions& options, const CallBody& body,
                                       const CallChannel& channel, ChildErrors& errors) {
   const LaunchOptions how{.timeout = options.timeout,
                           .grace = options.grace,
@@ -199,7 +200,7 @@ std::expected<Child, Error> fork_call(const CallOptions& options, const detail::
                           .leave_descendants = options.leave_descendants};
   work::prepare_crash_reports();
   const auto core = options.core_dump ? work::CoreDump::yes : work::CoreDump::no;
-  return detail::launch_body(how, [&] {
+  return launch_body(how, [&] {
     work::install_crash_handlers(channel.report(), core);
     errors.become_stderr();
     if (options.memory > 0) work::limit_memory(options.memory);
@@ -207,9 +208,15 @@ std::expected<Child, Error> fork_call(const CallOptions& options, const detail::
   });
 }
 
+}  // namespace
+}  // namespace detail
+
+namespace {
+
 std::expected<Child, Error> start_child(const CallOptions& options, const detail::CallWork& work,
                                         const CallChannel& channel, ChildErrors& errors) {
-  if (options.start == StartMethod::fork) return fork_call(options, work.body, channel, errors);
+  if (options.start == StartMethod::fork)
+    return detail::fork_call(options, work.body, channel, errors);
   if (!work.portable) {
     return std::unexpected(
         Error{ErrorKind::captures, 0, Stage::prepare, subject_of(options.name),

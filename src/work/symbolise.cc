@@ -59,11 +59,14 @@ std::uint64_t changes_of_modules() {
 
 // ---- Which frames are the user's ----
 
-/// What stands between launch_body() and the user's function: ours, and the wrappers of the
-/// standard library. An inlined function often has no symbol, but a file. A wrapper without a file
-/// stays: where there is no debug information, the user's function may be inlined in it.
+/// What stands between launch_body() or run_order() and the user's function: ours, and the wrappers
+/// of the standard library. An inlined function often has no symbol, but a file. A wrapper without
+/// a file stays: where there is no debug information, the user's function may be inlined in it.
 bool is_between(const Frame& frame) {
-  if (starts_with_any(frame.symbol, {"_ZN4tine5child", "_ZN4tine4work", "_ZNK4tine4work"})) {
+  if (starts_with_any(frame.symbol, {"_ZN4tine5child", "_ZN4tine4work", "_ZNK4tine4work",
+                                     "_ZZN4tine4work", "_ZZNK4tine4work"}) ||
+      (frame.symbol.empty() &&
+       starts_with_any(frame.function, {"tine::child::", "tine::work::", "tine::detail::"}))) {
     return true;
   }
   if (frame.file.empty()) return false;
@@ -78,7 +81,8 @@ bool is_between(const Frame& frame) {
 /// one's. Where nothing would be left, all is.
 void cut_outer_end(std::vector<Frame>& frames) {
   const auto launch = std::ranges::find_if(frames, [](const Frame& frame) {
-    return frame.symbol.starts_with("_ZN4tine6detail11launch_body");
+    return starts_with_any(frame.symbol,
+                           {"_ZN4tine6detail11launch_body", "_ZN4tine4work9run_order"});
   });
   if (launch == frames.end()) return;
   // The first of those that are inlined in it.

@@ -271,6 +271,8 @@ TEST_F(ForkServerNoAsanTest, CrashesAndTimeoutsSayWhere) {
     EXPECT_EQ(crashed.error().cause, Cause::signaled);
     EXPECT_NE(crashed.error().backtrace.find("crash_here"), std::string::npos)
         << crashed.error().backtrace;
+    EXPECT_EQ(crashed.error().backtrace.find("tine::work"), std::string::npos)
+        << crashed.error().backtrace;
     const auto stuck = call({.timeout = 300ms, .grace = 0ms, .start = method}, stuck_here);
     ASSERT_FALSE(stuck);
     EXPECT_EQ(stuck.error().cause, Cause::timed_out);
