@@ -71,9 +71,34 @@ def call_row(tools, mebibytes):
     return Row(
         name=f"call-{mebibytes}",
         title=f"an empty function in a child and its value, parent with {mebibytes:,} MiB",
-        sources=present(tools.server(names, "tine_call", *options)),
+        sources=present(
+            tools.server(names, "tine_call", *options, "--variants", ",".join(names))
+        ),
         reference=names["fork"],
         limits=[Limit(names["call"], names["fork"], at_most=1.25)],
+    )
+
+
+def call_elsewhere_row(tools):
+    def sources(mebibytes, count):
+        size = f", {mebibytes:,} MiB"
+        names = {
+            "fork": "fork + _exit + waitpid" + size,
+            "server": "tine, call by the fork server" + size,
+            "spawn": "tine, call by spawn" + size,
+        }
+        options = ["--rounds", "0", "--memory", str(mebibytes), "--count", str(count)]
+        chosen = ["--variants", ",".join(names)]
+        return names["server"], tools.server(names, "tine_call", *options, *chosen)
+
+    small, with_small = sources(10, tools.jobs(100))
+    large, with_large = sources(1024, 20)
+    return Row(
+        name="call-elsewhere",
+        title="an empty function and its value by the other start methods, parents of two sizes",
+        sources=present(with_small, with_large),
+        reference=small,
+        limits=[Limit(large, small, at_most=1.10)],
     )
 
 
@@ -446,6 +471,7 @@ ROWS = {
     "spawn-1024": lambda tools: spawn_row(tools, 1024),
     "call-10": lambda tools: call_row(tools, 10),
     "call-1024": lambda tools: call_row(tools, 1024),
+    "call-elsewhere": call_elsewhere_row,
     "run-tiny": lambda tools: run_row(
         tools, "run-tiny", tools.find("tiny"), "a tiny static program"
     ),
