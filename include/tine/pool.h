@@ -20,9 +20,10 @@
 /// The constructor forks one keeper, without threads, which makes, watches and replaces the
 /// workers: threads that this process starts later do not matter. It holds the descriptors that
 /// were open then. Should the keeper be killed, tasks that run are `lost`; if there is only one
-/// thread by then, the next submit, wait or shutdown makes a new one, which goes on with the
-/// others. Threads: submit, cancel and all else may be used from any; they share one short lock.
-/// After a fork: a pool is inert in the child, where submits fail and the destructor does nothing.
+/// thread by then, the next submit, wait or shutdown makes a new one, which goes on with the rest.
+///
+/// Threads: submit, cancel and all else may be used from any; they share one short lock. After a
+/// fork: a pool is inert in the child, where submits fail and the destructor does nothing.
 
 #include <sys/types.h>
 

@@ -33,8 +33,17 @@ inline void register_life(std::atomic<std::uint32_t>& word) noexcept {
   entry.next = &head.list;
   head.list.next = &entry;
   head.futex_offset = reinterpret_cast<long>(&word) - reinterpret_cast<long>(&entry);
-  word.store(static_cast<std::uint32_t>(raw_syscall(SYS_gettid)), std::memory_order_release);
+  // Somebody may sleep on it already, and is woken only if the word says so when we die.
+  const auto self = static_cast<std::uint32_t>(raw_syscall(SYS_gettid));
+  std::uint32_t seen = word.load();
+  while (!word.compare_exchange_weak(seen, self | (seen & FUTEX_WAITERS))) {
+  }
   raw_syscall(SYS_set_robust_list, as_word(&head), sizeof head);
+}
+
+/// Whether there has been an owner.
+inline bool has_owner(const std::atomic<std::uint32_t>& word) noexcept {
+  return (word.load(std::memory_order_acquire) & (FUTEX_TID_MASK | FUTEX_OWNER_DIED)) != 0;
 }
 
 inline bool has_died(const std::atomic<std::uint32_t>& word) noexcept {

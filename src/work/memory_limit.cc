@@ -75,6 +75,7 @@ std::uint64_t private_memory(pid_t pid) {
 void MemoryWatch::begin(pid_t pid, std::uint64_t limit) noexcept {
   pid_ = pid;
   limit_ = limit;
+  last_look_ = {};
   next_look_ = {};
 }
 
@@ -82,6 +83,7 @@ bool MemoryWatch::exceeded() {
   if (limit_ == 0) return false;
   const auto began = std::chrono::steady_clock::now();
   if (began < next_look_) return false;
+  last_look_ = began;
   const bool exceeded = private_memory(pid_) > limit_;
   const auto now = std::chrono::steady_clock::now();
   constexpr std::chrono::nanoseconds kBetweenLooks = std::chrono::milliseconds(50);

@@ -25,10 +25,18 @@ class MemoryWatch {
   /// Whether it is above the limit. Looks no more than every 50 ms, and seldom at a child that is
   /// so large that a look takes long.
   [[nodiscard]] bool exceeded();
+  [[nodiscard]] std::chrono::steady_clock::time_point last_look() const noexcept {
+    return last_look_;
+  }
+  /// Before then exceeded() looks at nothing.
+  [[nodiscard]] std::chrono::steady_clock::time_point next_look() const noexcept {
+    return next_look_;
+  }
 
  private:
   pid_t pid_ = 0;
   std::uint64_t limit_ = 0;
+  std::chrono::steady_clock::time_point last_look_{};
   std::chrono::steady_clock::time_point next_look_{};
 };
 

@@ -74,7 +74,10 @@ PoolCore::PoolCore(const PoolOptions& options, std::unique_ptr<PoolMemory> memor
 PoolCore::~PoolCore() = default;
 
 bool PoolCore::is_owner() const noexcept { return owner_ == os::own_pid(); }
-bool PoolCore::has_lost_keeper() const noexcept { return os::has_died(table_.life); }
+bool PoolCore::has_lost_keeper() const noexcept {
+  if (os::has_owner(table_.life)) return os::has_died(table_.life);
+  return os::has_ended(keeper_.fd());  // before it could say that it lives
+}
 
 std::expected<std::shared_ptr<PoolCore>, Error> PoolCore::start(const PoolOptions& options) {
   const std::size_t workers = work::worker_count(options.workers);
@@ -372,7 +375,9 @@ bool PoolCore::wait_here(std::uint32_t slot, os::Deadline deadline) noexcept {
     if (Clock::now() >= limit) return false;
     const std::uint32_t awaited = seen | TaskWord::kAwaited;
     if (seen != awaited && !task.word.compare_exchange_strong(seen, awaited)) continue;
-    os::wait_while_alive(task.word, awaited, table_.life, limit);
+    constexpr auto kUntilItLives = 50ms;
+    const auto until = os::has_owner(table_.life) ? limit : Clock::now() + kUntilItLives;
+    os::wait_while_alive(task.word, awaited, table_.life, std::min(limit, until));
   }
 }
 
@@ -701,6 +706,7 @@ void PoolCore::shutdown(Drain drain) {
 /// Reaps it; nobody has to wait any more.
 void PoolCore::bury_keeper_locked() noexcept {
   [[maybe_unused]] const auto gone = keeper_.terminate(0ms);
+  table_.life.fetch_or(FUTEX_OWNER_DIED);
   keeper_ = Child{};
   fail_rest();
   calls_.reset();

@@ -210,7 +210,7 @@ std::expected<void, Error> PoolKeeper::start_worker(std::size_t place) {
   seat.failed.store(failed);
   seats_[place].ended_slot = kNoSlot;
   seats_[place].retiring = false;
-  seats_[place].last_awake = Clock::now();
+  seats_[place].asleep_since.reset();
   const WorkerProcess::How how{.grace = options_.grace,
                                .name = options_.name.empty() ? "tine-worker" : options_.name,
                                .threads = ThreadPolicy::allow,  // there are none
@@ -286,22 +286,29 @@ PoolKeeper::Clock::time_point PoolKeeper::next_due() {
   return std::min({check_deadlines(), deliver_due(), check_memory()});
 }
 
-/// A look now and then at those that are awake, and at who has just gone to sleep.
+/// A look now and then at those that are awake, and one at who has gone to sleep. Gives when the
+/// next one is.
 PoolKeeper::Clock::time_point PoolKeeper::check_memory() {
-  constexpr auto kBetweenLooks = 50ms;
-  constexpr auto kSettled = 3 * kBetweenLooks;
-  const auto never = os::deadline_after(std::chrono::nanoseconds::max());
-  if (options_.memory == 0) return never;
-  bool is_anyone_awake = false;
+  auto next = os::deadline_after(std::chrono::nanoseconds::max());
+  if (options_.memory == 0) return next;
   for (std::size_t i = 0; i < seats_.size(); ++i) {
     Seat& seat = seats_[i];
-    if (!seat.process.is_alive() || seat.process.ending() != Ending::none) continue;
-    if (!table_.parked.contains(i)) seat.last_awake = Clock::now();
-    if (Clock::now() - seat.last_awake > kSettled) continue;
-    is_anyone_awake = true;
-    if (seat.process.exceeds_memory()) too_large(i);
+    if (!seat.process.is_alive() || seat.process.ending() != Ending::none || seat.retiring)
+      continue;
+    if (!table_.parked.contains(i)) {
+      seat.asleep_since.reset();
+    } else if (!seat.asleep_since) {
+      seat.asleep_since = Clock::now();
+    }
+    const MemoryWatch& watch = seat.process.memory();
+    if (seat.asleep_since && watch.last_look() > *seat.asleep_since) continue;
+    if (seat.process.exceeds_memory()) {
+      too_large(i);
+    } else {
+      next = std::min(next, watch.next_look());
+    }
   }
-  return is_anyone_awake ? Clock::now() + kBetweenLooks : never;
+  return next;
 }
 
 /// Without a pause between TERM and KILL, in which it could go on growing.

@@ -49,7 +49,7 @@ class PoolKeeper {
     WorkerProcess process{};
     std::uint32_t ended_slot = kNoSlot;  ///< whose task it is ended for
     bool retiring = false;
-    Clock::time_point last_awake{};  ///< for looks at its memory
+    std::optional<Clock::time_point> asleep_since{};  ///< as far as looks at its memory know
   };
   struct Delayed {
     Clock::time_point due;

@@ -99,7 +99,8 @@ bool PoolCore::move(std::uint32_t slot) {
   const auto there = successor_->adopt(*memory_, task);
   if (!there) return false;
   moved_.emplace(slot, *there);
-  if (!task.change(word.state, TaskState::lost, 0, word.seat)) {
+  // The kernel wakes but one of those who sleep on a life: the others learn of it here.
+  if (!task.conclude(word.state, TaskState::lost, 0, word.seat)) {
     // One of the old workers was first, or a cancel.
     moved_.erase(slot);
     successor_->abandon(*there);

@@ -53,6 +53,7 @@ class WorkerProcess {
   void pass_on_errors() noexcept;
   /// Whether it has more memory than it may, as a look now and then tells.
   [[nodiscard]] bool exceeds_memory() { return memory_.exceeded(); }
+  [[nodiscard]] const MemoryWatch& memory() const noexcept { return memory_; }
   /// In a sibling: closes what is not its own.
   void forget() noexcept { errors_.reset(); }
 

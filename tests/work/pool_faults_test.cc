@@ -597,6 +597,25 @@ TEST_F(PoolFaultsTest, B096_WhatWaitsWhenTheKeeperIsKilledIsRunOnceAndInOrder) {
   }
 }
 
+TEST_F(PoolFaultsTest, B096_WhoWaitedBeforeTheKeeperWasThereIsWokenByItsDeath) {
+  const pid_t killer = ::fork();
+  if (killer == 0) {
+    wait_for(kBegun, 1);
+    ::kill(shared[kPid], SIGKILL);
+    ::_exit(0);
+  }
+  {
+    Pool pool{{.workers = 1}};
+    const auto failed = pool.submit([] {
+                              shared[kPid] = ::getppid();
+                              hang();
+                            })
+                            .get();
+    EXPECT_EQ(failed.error().cause, Cause::lost);
+  }
+  EXPECT_EQ(::waitpid(killer, nullptr, 0), killer);
+}
+
 TEST_F(PoolFaultsTest, B096_SoDoesTheKeeperBehindIt) {
   Orphaned orphaned(10);
   orphaned.kill_keeper();

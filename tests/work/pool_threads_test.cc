@@ -146,6 +146,91 @@ TEST_F(PoolThreadsTest, KilledKeeperWakesAllWhoWait) {
   EXPECT_EQ(lost.load(), 4);
 }
 
+TEST_F(PoolThreadsTest, B096_AllWhoWaitGoOnWithTheNextKeeper) {
+  Pool pool{{.workers = 1, .threads = ThreadPolicy::allow}};
+  auto running = pool.submit([] {
+    shared[kPid] = ::getppid();
+    hang();
+  });
+  wait_for(kBegun, 1);
+  std::atomic<int> fine{0};
+  in_threads(6, [&](int thread) {
+    auto future = pool.submit(
+        [](int n) {
+          ++shared[kCount];
+          return n;
+        },
+        thread);
+    if (++shared[kOther] == 6) ::kill(shared[kPid], SIGKILL);
+    if (thread % 2 == 0) (void)future.wait_for(10s);
+    if (const auto value = future.get(); value && *value == thread) ++fine;
+  });
+  EXPECT_EQ(fine.load(), 6);
+  EXPECT_EQ(shared[kCount].load(), 6);
+  EXPECT_EQ(running.get().error().cause, Cause::lost);
+}
+
+TEST_F(PoolThreadsTest, B036_WhoWaitsForRoomLearnsThatTheInitializerFailed) {
+  Pool pool{{.workers = 1, .max_queued = 1, .initializer = [] {
+               wait_for(kGate, 1);
+               throw 1;
+             }}};
+  auto queued = pool.submit(nothing);
+  std::thread blocked([&] {
+    shared[kOther] = 1;
+    EXPECT_EQ(pool.submit(nothing).get().error().cause, Cause::threw);
+  });
+  wait_for(kOther, 1);
+  shared[kGate] = 1;
+  blocked.join();
+  EXPECT_FALSE(queued.get());
+}
+
+TEST_F(PoolThreadsTest, B129_ACancelMakesRoom) {
+  Pool pool{{.workers = 1, .max_queued = 1}};
+  auto running = pool.submit(wait_at_gate);
+  wait_for(kBegun, 1);
+  auto queued = pool.submit(nothing);
+  std::thread blocked([&] {
+    shared[kOther] = 1;
+    auto next = pool.submit(twice, 4);
+    shared[kGate] = 1;
+    EXPECT_EQ(next.get().value(), 8);
+  });
+  wait_for(kOther, 1);
+  EXPECT_TRUE(queued.cancel());
+  blocked.join();
+  EXPECT_TRUE(running.get());
+}
+
+TEST_F(PoolThreadsTest, B150_AttemptsOfManyThreadsBesideCancels) {
+  Pool pool{{.workers = 3, .retries = 3, .retry_delay = [](int attempt) {
+               return std::chrono::nanoseconds(attempt * 50us);
+             }}};
+  std::atomic<int> wrong{0};
+  in_threads(6, [&](int) {
+    std::vector<PoolFuture<int>> futures;
+    for (int i = 0; i < 150; ++i) {
+      futures.push_back(pool.submit(
+          [](int n) {
+            const int roll = ++shared[kCount];
+            if (roll % 2 == 0) throw n;
+            if (roll % 31 == 0) ::raise(SIGKILL);
+            return n;
+          },
+          i));
+      if (i % 3 == 0) futures[static_cast<std::size_t>(i / 2)].cancel();
+    }
+    for (int i = 0; i < 150; ++i) {
+      const auto result = futures[static_cast<std::size_t>(i)].get();
+      const bool gave_up = !result && result.error().cause != Cause::cancelled;
+      if ((result && *result != i) || (gave_up && result.error().attempts != 4)) ++wrong;
+    }
+  });
+  EXPECT_EQ(wrong.load(), 0);
+  EXPECT_EQ(pool.stats().queued, 0u);
+}
+
 TEST_F(PoolThreadsTest, B092_PoolOfAThreadThatHasEnded) {
   std::optional<Pool> pool;
   std::thread maker(
