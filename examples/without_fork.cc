@@ -29,8 +29,8 @@ bool forbid_fork() {
   scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
   // A library cannot see the arguments of clone3, so it has to do without.
   int refused = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
-  refused |= seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
-                              SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_VM, 0));
+  const scmp_arg_cmp copies{0, SCMP_CMP_MASKED_EQ, CLONE_VM, 0};
+  refused |= seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1, &copies);
 #ifdef __NR_fork
   refused |= seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(fork), 0);
 #endif
