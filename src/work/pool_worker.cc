@@ -31,6 +31,8 @@ constexpr std::uint32_t kShort = 2'000;
 constexpr std::uint64_t kMostAtOnce = 32;
 constexpr std::uint64_t kRangeTime = 20'000;
 constexpr std::int64_t kSpin = 20'000;
+/// A part of a map that has taken so long may be worth another worker.
+constexpr std::int64_t kWorthWaking = 5'000;
 constexpr std::int64_t kDoze = 1'000'000;
 constexpr int kDozes = 10;
 constexpr int kMostCredit = 8;
@@ -275,17 +277,20 @@ void PoolWorker::end_range() {
   if (in_range_ == 0) return;
   clock_ = now_ns();
   const std::int64_t elapsed = clock_ - range_began_;
-  const auto each = static_cast<std::uint64_t>(elapsed) / in_range_;
+  note_cost(static_cast<std::uint64_t>(elapsed) / in_range_);
+  in_range_ = 0;
+  const std::uint64_t errors = errors_written();
+  seat_.errors_at_task.store(errors, std::memory_order_relaxed);
+  if (std::exchange(errors_, errors) != errors) call_keeper();  // which passes them on
+}
+
+void PoolWorker::note_cost(std::uint64_t each) noexcept {
   const std::uint64_t before = seat_.mean_cost.load(std::memory_order_relaxed);
   const std::uint64_t mean =
       before == PoolSeat::kUnknownCost || each > before ? each : (3 * before + each) / 4;
   seat_.mean_cost.store(
       static_cast<std::uint32_t>(std::clamp<std::uint64_t>(mean, 1, PoolSeat::kUnknownCost - 1)),
       std::memory_order_relaxed);
-  in_range_ = 0;
-  const std::uint64_t errors = errors_written();
-  seat_.errors_at_task.store(errors, std::memory_order_relaxed);
-  if (std::exchange(errors_, errors) != errors) call_keeper();  // which passes them on
 }
 
 bool PoolWorker::must_end() {
@@ -490,16 +495,14 @@ void PoolWorker::run_part(const PartHead& part, std::uint32_t queue, detail::Map
 /// Batch by batch, until there are no more items or somebody needs this worker.
 void PoolWorker::run_part(PoolMapWorker& part, const WorkerSlot& slot, std::uint32_t queue,
                           MapOptions& options) {
-  constexpr int kFirstBatches = 8;
-  for (int batches = 0; part.step(); ++batches) {
+  bool woke_others = false;
+  while (part.step()) {
     const std::uint64_t before = std::exchange(items_, part.items_done());
-    if (batches < kFirstBatches && items_ > 0) {
-      // Now that it is known what items cost, others may be worth their waking.
-      const auto each =
-          static_cast<std::uint64_t>(slot.working.load(std::memory_order_relaxed)) / items_;
-      seat_.mean_cost.store(static_cast<std::uint32_t>(
-                                std::clamp<std::uint64_t>(each, 1, PoolSeat::kUnknownCost - 1)),
-                            std::memory_order_relaxed);
+    const std::int64_t working = slot.working.load(std::memory_order_relaxed);
+    // Now that it is known what items cost, others may be worth their waking.
+    if (!woke_others && working > kWorthWaking) {
+      note_cost(static_cast<std::uint64_t>(working) / std::max<std::uint64_t>(1, items_));
+      woke_others = true;
       if (memory_.backlog() > 0) wake_another();
     }
     // What an item has printed is out before anybody knows that it is done, and what it has said

@@ -63,6 +63,7 @@ class PoolWorker final : private PoolSite {
   [[nodiscard]] std::optional<std::uint32_t> steal();
   [[nodiscard]] bool claim(std::uint32_t slot);
   void end_range();
+  void note_cost(std::uint64_t each) noexcept;
   [[nodiscard]] bool must_end();
 
   bool wait_for_tasks();
@@ -84,6 +85,7 @@ class PoolWorker final : private PoolSite {
   [[nodiscard]] bool is_needed(std::uint32_t queue) noexcept;
   void tell_deadline(std::int64_t due) const noexcept override;
   [[nodiscard]] std::vector<std::byte> note_of_failure() const override;
+  [[nodiscard]] std::uint64_t errors_so_far() const noexcept override { return errors_; }
   [[nodiscard]] bool has_other_work() const noexcept override;
   void conclude(TaskSlot& task, TaskState state) noexcept;
   void note_failure(TaskSlot& task);

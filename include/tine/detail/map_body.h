@@ -62,6 +62,13 @@ class ItemBatch {
     return next_ < end_ && places_.interrupted->load(std::memory_order_relaxed) == 0 &&
            (places_.held == nullptr || places_.held->load() == 0);
   }
+  /// Whether anybody wants to know when items begin.
+  [[nodiscard]] bool is_timed() const noexcept { return places_.started != nullptr; }
+  /// has_next() and item_done() where nobody does.
+  [[nodiscard]] bool has_next_untimed() const noexcept {
+    return next_ < end_ && places_.interrupted->load(std::memory_order_relaxed) == 0;
+  }
+  void untimed_item_done() noexcept { places_.done->store(++next_, std::memory_order_release); }
   /// What the item has written is whole.
   void note_written(std::size_t bytes) noexcept {
     places_.written->store(bytes, std::memory_order_release);
@@ -326,6 +333,14 @@ class MapBodyOf final : public MapBody {
   void run(const ItemBatch& given, [[maybe_unused]] std::byte* values,
            [[maybe_unused]] RecordSink& sink) override {
     ItemBatch batch = given;  // a copy of our own stays in registers
+    if constexpr (kIsPlain) {
+      // The shortest of items are here.
+      R* const to = reinterpret_cast<R*>(values);
+      while (!batch.is_timed() && batch.has_next_untimed()) {
+        std::construct_at(to + batch.next(), run_item(batch.next()));
+        batch.untimed_item_done();
+      }
+    }
     while (batch.has_next()) {
       if constexpr (std::is_void_v<R>) {
         run_item(batch.next());
