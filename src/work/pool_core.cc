@@ -265,6 +265,11 @@ std::byte* PoolCore::arguments(std::uint32_t slot) const noexcept {
 }
 
 void PoolCore::submit(std::uint32_t slot) noexcept {
+  put(slot);
+  wake_worker();
+}
+
+void PoolCore::put(std::uint32_t slot) noexcept {
   TaskSlot& task = memory_->slots()[slot];
   task.word.store(TaskWord{.state = TaskState::queued}.pack(), std::memory_order_release);
   {
@@ -275,7 +280,6 @@ void PoolCore::submit(std::uint32_t slot) noexcept {
     task.kind = ResultKind::broken;
     task.conclude(TaskState::queued, TaskState::failed, 0);
   }
-  wake_worker();
 }
 
 void PoolCore::wake_worker() noexcept {

@@ -51,6 +51,9 @@ class PoolCore : public std::enable_shared_from_this<PoolCore> {
   Begun begin(const TaskRequest& request, WhenFull when_full);
   [[nodiscard]] std::byte* arguments(std::uint32_t slot) const noexcept;
   void submit(std::uint32_t slot) noexcept;
+  /// The same in two steps, for several together: who is woken for one finds all of them.
+  void put(std::uint32_t slot) noexcept;
+  void wake_worker() noexcept;
   bool wait_until(std::uint32_t slot, os::Deadline deadline) noexcept;
   Result<std::span<const std::byte>> outcome(std::uint32_t slot, const std::string& name);
   bool cancel(std::uint32_t slot) noexcept;
@@ -114,7 +117,6 @@ class PoolCore : public std::enable_shared_from_this<PoolCore> {
   bool free_map(HeldMap& held) noexcept;
   [[nodiscard]] bool spin(const work::TaskSlot& task) const noexcept;
   void call_keeper() const noexcept;
-  void wake_worker() noexcept;
   void fail_rest() noexcept;
   [[nodiscard]] Failure failure_of(std::uint32_t slot, const std::string& name) const;
   [[nodiscard]] std::unique_ptr<Failure> not_started(Error error) const;

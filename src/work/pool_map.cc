@@ -134,6 +134,7 @@ bool PoolMap::submit_parts() {
   for (std::size_t place = 0; place < most && !fate_; ++place) {
     if (parts_[place].slot == kNoSlot) any = submit(place) || any;
   }
+  if (any) core_->wake_worker();
   return any;
 }
 
@@ -160,7 +161,7 @@ bool PoolMap::submit(std::size_t place) {
   parts_[place].submitted = Clock::now();
   held_->parts.push_back(**slot);
   ++submitted_;
-  core_->submit(**slot);
+  core_->put(**slot);
   return true;
 }
 
