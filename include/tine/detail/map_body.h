@@ -139,8 +139,12 @@ class MapBody {
 /// the fork; nothing of theirs is copied unless they can be walked only once.
 template <class Range>
 class Inputs {
-  using Iterator = std::ranges::iterator_t<Range>;
+ public:
+  /// By the range itself: then a copy of this costs nothing.
   static constexpr bool kIndexed = std::ranges::random_access_range<Range>;
+
+ private:
+  using Iterator = std::ranges::iterator_t<Range>;
   static constexpr bool kForward = std::ranges::forward_range<Range>;
   using Kept = std::conditional_t<kForward, Iterator, std::ranges::range_value_t<Range>>;
 
@@ -334,10 +338,11 @@ class MapBodyOf final : public MapBody {
            [[maybe_unused]] RecordSink& sink) override {
     ItemBatch batch = given;  // a copy of our own stays in registers
     if constexpr (kIsPlain) {
-      // The shortest of items are here.
+      // The shortest of items are here: what all of them need stays in registers.
       R* const to = reinterpret_cast<R*>(values);
+      std::conditional_t<Inputs<Range>::kIndexed, Inputs<Range>, Inputs<Range>&> inputs = inputs_;
       while (!batch.is_timed() && batch.has_next_untimed()) {
-        std::construct_at(to + batch.next(), run_item(batch.next()));
+        std::construct_at(to + batch.next(), run_item(inputs, batch.next()));
         batch.untimed_item_done();
       }
     }
@@ -389,11 +394,12 @@ class MapBodyOf final : public MapBody {
   }
 
  private:
-  decltype(auto) run_item(std::size_t at) {
+  decltype(auto) run_item(std::size_t at) { return run_item(inputs_, at); }
+  decltype(auto) run_item(Inputs<Range>& inputs, std::size_t at) {
     if constexpr (kMoveItems) {
-      return runner_(std::move(inputs_[at]));
+      return runner_(std::move(inputs[at]));
     } else {
-      return runner_(inputs_[at]);
+      return runner_(inputs[at]);
     }
   }
 
