@@ -54,6 +54,7 @@ class PoolCore : public std::enable_shared_from_this<PoolCore> {
   /// The same in two steps, for several together: who is woken for one finds all of them.
   void put(std::uint32_t slot) noexcept;
   void wake_worker() noexcept;
+  void wake_more(std::size_t workers) noexcept { memory_->wake_more(workers); }
   bool wait_until(std::uint32_t slot, os::Deadline deadline) noexcept;
   Result<std::span<const std::byte>> outcome(std::uint32_t slot, const std::string& name);
   bool cancel(std::uint32_t slot) noexcept;

@@ -340,8 +340,12 @@ class PoolMemory {
   enum class Waking : unsigned char { nothing, rung, call_keeper };
   /// Sees to it that somebody looks.
   [[nodiscard]] Waking wake_worker() noexcept;
+  /// Wakes so many more at once, if what waits is worth it and they sleep.
+  void wake_more(std::size_t workers) noexcept;
 
  private:
+  void ring(std::size_t seat) noexcept;
+
   struct Cursor {
     std::size_t base = 0;
     std::size_t next = 0;
