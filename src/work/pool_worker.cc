@@ -277,7 +277,9 @@ void PoolWorker::end_range() {
   if (in_range_ == 0) return;
   clock_ = now_ns();
   const std::int64_t elapsed = clock_ - range_began_;
-  note_cost(static_cast<std::uint64_t>(elapsed) / in_range_);
+  if (!std::exchange(knows_cost_, false)) {
+    note_cost(static_cast<std::uint64_t>(elapsed) / in_range_);
+  }
   in_range_ = 0;
   const std::uint64_t errors = errors_written();
   seat_.errors_at_task.store(errors, std::memory_order_relaxed);
@@ -490,6 +492,9 @@ void PoolWorker::run_part(const PartHead& part, std::uint32_t queue, detail::Map
   PoolMapWorker worker(shape, part.place, records, *this);
   const ItemStreamScope outer(&slot.runs.front().done, head.seed);
   if (worker.initialize()) run_part(worker, slot, queue, options);
+  if (items_ == 0) return;
+  note_cost(static_cast<std::uint64_t>(slot.working.load(std::memory_order_relaxed)) / items_);
+  knows_cost_ = true;
 }
 
 /// Batch by batch, until there are no more items or somebody needs this worker.

@@ -101,6 +101,7 @@ class PoolWorker final : private PoolSite {
   const int keeper_fd_;
   std::uint64_t tasks_ = 0;     ///< of maps, the items
   std::uint64_t items_ = 0;     ///< of the part of a map that is being run
+  bool knows_cost_ = false;     ///< of what was run since: from within
   bool is_part_ = false;        ///< what is being run is one
   std::uint64_t in_range_ = 0;  ///< tasks that were run since
   std::int64_t clock_ = 0;      ///< ns since boot, when it was last looked at
