@@ -298,12 +298,23 @@ void PoolCore::call_keeper() const noexcept {
 
 // ---- Waiting for them ----
 
+/// Whether a worker that is awake could be getting on while we wait.
+bool PoolCore::has_a_cpu_alone() const noexcept {
+  const std::uint16_t cpu = work::current_cpu();
+  for (std::size_t i = 0; i < used_seats().size(); ++i) {
+    const std::uint16_t its = table_.worker_cpu[i].load(std::memory_order_relaxed);
+    if (its != 0 && its != cpu && !table_.parked.contains(i)) return true;
+  }
+  return false;
+}
+
 /// Only while there is a CPU for each that is awake. Whoever has been woken for it may want ours: a
 /// CPU that sleeps takes 50 us to wake up, a switch takes 3.
 bool PoolCore::spin(const TaskSlot& task) const noexcept {
   if (rang_.load(std::memory_order_relaxed)) return false;
   const std::size_t alive = table_.alive.load(std::memory_order_relaxed);
   if (alive == 0 || alive - std::min(alive, table_.parked.count()) + 1 > table_.cpus) return false;
+  if (!has_a_cpu_alone()) return false;
   Clock::time_point until{};
   for (;;) {
     for (int i = 0; i < 64; ++i) {
@@ -328,6 +339,7 @@ bool PoolCore::wait_until(std::uint32_t slot, os::Deadline deadline) noexcept {
     if (TaskWord::unpack(seen).finished()) return true;
     if (Clock::now() >= limit) return false;
     const std::uint32_t awaited = seen | TaskWord::kAwaited;
+    work::store_if_new<std::uint32_t>(table_.host_cpu, work::current_cpu());
     if (seen != awaited && !task.word.compare_exchange_strong(seen, awaited)) continue;
     os::wait_while_alive(task.word, awaited, table_.life, limit);
   }
@@ -541,6 +553,7 @@ void PoolCore::wait_for_any(std::span<const std::uint32_t> slots) noexcept {
   std::vector<os::WatchedWord> words;
   while (words.empty()) {
     if (has_lost_keeper()) fail_rest();
+    work::store_if_new<std::uint32_t>(table_.host_cpu, work::current_cpu());
     for (const std::uint32_t slot : slots) {
       TaskSlot& task = memory_->slots()[slot];
       const std::uint32_t before = task.word.fetch_or(TaskWord::kAwaited);

@@ -117,6 +117,7 @@ class PoolCore : public std::enable_shared_from_this<PoolCore> {
   bool free_parts(HeldMap& held) noexcept;
   bool free_map(HeldMap& held) noexcept;
   [[nodiscard]] bool spin(const work::TaskSlot& task) const noexcept;
+  [[nodiscard]] bool has_a_cpu_alone() const noexcept;
   void call_keeper() const noexcept;
   void fail_rest() noexcept;
   [[nodiscard]] Failure failure_of(std::uint32_t slot, const std::string& name) const;

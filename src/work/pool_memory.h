@@ -18,6 +18,7 @@
 /// Nothing here is a lock. The host trusts nothing that a worker writes further than its own
 /// bounds; a worker that scribbles over the memory of others can spoil their results (decision 23).
 
+#include <sched.h>
 #include <sys/types.h>
 
 #include <array>
@@ -256,9 +257,25 @@ struct PoolTable {
   SeatSet dozing{};     ///< of these: will look by themselves within a millisecond
   std::array<TaskQueue, kQueues> queues{};
 
+  /// On which CPU somebody was when he last looked, from 1; 0: not known. Two of us on one CPU had
+  /// better not wait for each other awake. Written where that changes, and nowhere else.
+  alignas(64) std::atomic<std::uint32_t> host_cpu{0};  ///< when it went to sleep
+  std::array<std::atomic<std::uint16_t>, kMostSeats> worker_cpu{};
+
   std::uint64_t broken_size{};
   std::array<std::byte, 16384> broken_note{};  ///< a FailureNote
 };
+
+/// The caller's, from 1; 0: not known.
+[[nodiscard]] inline std::uint16_t current_cpu() noexcept {
+  const int cpu = ::sched_getcpu();
+  return static_cast<std::uint16_t>(cpu < 0 ? 0 : cpu + 1);
+}
+/// Without making others' copies of it old, unless it is new.
+template <class T>
+void store_if_new(std::atomic<T>& word, T value) noexcept {
+  if (word.load(std::memory_order_relaxed) != value) word.store(value, std::memory_order_relaxed);
+}
 
 // ---- Chunks: what does not fit into a slot ----
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "work/pool_worker.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdio_ext.h>
 #include <unistd.h>
@@ -373,6 +374,7 @@ bool PoolWorker::spin() noexcept {
   const std::size_t parked = table_.parked.count();
   clock_ = now_ns();
   if (spin_credit_ <= 0 || alive - std::min(alive, parked) + 1 > table_.cpus) return has_news();
+  store_if_new(table_.worker_cpu[place_], current_cpu());
   const std::int64_t until = clock_ + kSpin;
   do {
     for (int i = 0; i < 32; ++i) {
@@ -586,6 +588,9 @@ void PoolWorker::conclude(TaskSlot& task, TaskState state) noexcept {
   if (!before) before = task.change(TaskState::cancelling, TaskState::cancelled, place_, place_);
   passed(PoolStep::published);
   if (before && before->watched) call_keeper();
+  // Who has just been woken may be waiting for this very CPU.
+  const bool awaited = before && before->awaited;
+  if (awaited && table_.host_cpu.load(std::memory_order_relaxed) == current_cpu()) ::sched_yield();
 }
 
 std::string PoolWorker::stderr_tail() const {
