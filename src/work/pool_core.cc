@@ -265,21 +265,43 @@ std::byte* PoolCore::arguments(std::uint32_t slot) const noexcept {
 }
 
 void PoolCore::submit(std::uint32_t slot) noexcept {
-  put(slot);
-  wake_worker();
+  const std::size_t in_use = put(slot);
+  if (is_seen_to(in_use)) {
+    rang_.store(false, std::memory_order_relaxed);
+  } else {
+    wake_worker();
+  }
 }
 
-void PoolCore::put(std::uint32_t slot) noexcept {
+/// Whether there are as many workers that are awake and look for tasks, or will when they have done
+/// what they are at, as there are tasks: then there is one for each. Of all that says so, nothing
+/// changes from one task to the next. After the task has been put: who goes to sleep says so first
+/// and looks then.
+bool PoolCore::is_seen_to(std::size_t tasks) const noexcept {
+  std::size_t awake = 0;
+  const std::size_t seats = used_seats().size();
+  if (tasks > seats) return false;
+  for (std::size_t i = 0; i < seats && awake < tasks; ++i) {
+    const bool looks = table_.worker_cpu[i].load() != 0;
+    if (looks && !table_.parked.contains(i)) ++awake;
+  }
+  return awake >= tasks;
+}
+
+std::size_t PoolCore::put(std::uint32_t slot) noexcept {
+  std::size_t in_use = 0;
   TaskSlot& task = memory_->slots()[slot];
   task.word.store(TaskWord{.state = TaskState::queued}.pack(), std::memory_order_release);
   {
     std::unique_lock lock(mutex_);
     while (!memory_->put(task.queue, slot)) wait_for_room(task.queue, WhenFull::wait);
+    in_use = table_.slots_used.load(std::memory_order_relaxed) - free_.size();
   }
   if (table_.broken.load() != 0) {
     task.kind = ResultKind::broken;
     task.conclude(TaskState::queued, TaskState::failed, 0);
   }
+  return in_use;
 }
 
 void PoolCore::wake_worker() noexcept {

@@ -162,7 +162,7 @@ std::optional<std::uint32_t> PoolWorker::next_task() {
     if (must_end()) break;
     if (take_range()) continue;
     if (const auto slot = steal()) {
-      found_tasks();
+      found_tasks(false);
       return slot;
     }
     if (table_.closing.load() != Closing::no || !wait_for_tasks()) break;
@@ -185,7 +185,7 @@ std::optional<std::uint32_t> PoolWorker::next_of_range() {
 
 bool PoolWorker::claim(std::uint32_t slot) {
   TaskSlot& task = memory_.slots()[slot];
-  __builtin_prefetch(&task.timeout);
+  __builtin_prefetch(&task.timeout, 1);  // where attempts are counted
   seat_.current.store(slot, std::memory_order_release);
   passed(PoolStep::named_task);
   if (!task.change(TaskState::queued, TaskState::running, place_)) return false;
@@ -207,18 +207,21 @@ bool PoolWorker::take_range() {
   for (std::uint32_t queue = seen < kQueues ? seen : 0; queue < kQueues; ++queue) {
     if (!take_range_of(queue, queue == seen)) continue;
     passed(PoolStep::took_range);
-    found_tasks();
+    found_tasks(queue == seen);
     return true;
   }
   return false;
 }
 
 /// What we leave, and what we have taken together, may be for others.
-void PoolWorker::found_tasks() noexcept {
+void PoolWorker::found_tasks(bool single) noexcept {
   dozes_ = 0;
   if (table_.target.load(std::memory_order_relaxed) == 1) return;  // there are no others
   table_.searching.remove(place_);
-  if (range_size() > 1 || memory_.backlog() > 0) wake_another();
+  // Of one that was seen by its entry the tail is still a line away, but not what stands behind it.
+  const bool more = range_size() > 1 || (single ? has_entry() : memory_.backlog() > 0);
+  seen_in_ = kQueues;
+  if (more) wake_another();
 }
 
 bool PoolWorker::take_range_of(std::uint32_t queue, bool entry_seen) {
@@ -373,8 +376,8 @@ bool PoolWorker::spin() noexcept {
   const std::size_t alive = table_.alive.load(std::memory_order_relaxed);
   const std::size_t parked = table_.parked.count();
   clock_ = now_ns();
-  if (spin_credit_ <= 0 || alive - std::min(alive, parked) + 1 > table_.cpus) return has_news();
   store_if_new(table_.worker_cpu[place_], current_cpu());
+  if (spin_credit_ <= 0 || alive - std::min(alive, parked) + 1 > table_.cpus) return has_news();
   const std::int64_t until = clock_ + kSpin;
   do {
     for (int i = 0; i < 32; ++i) {

@@ -71,7 +71,7 @@ class PoolWorker final : private PoolSite {
   [[nodiscard]] bool has_news() const noexcept;
   [[nodiscard]] bool has_entry() noexcept;
   void judge_spinning(bool spun) noexcept;
-  void found_tasks() noexcept;
+  void found_tasks(bool single) noexcept;
   [[nodiscard]] bool park(std::int64_t limit);
   void leave_parking() noexcept;
 
