@@ -396,6 +396,8 @@ bool PoolWorker::spin() noexcept {
 
 /// Sleeps for at most `limit` ns, -1: without. False: nobody has rung.
 bool PoolWorker::park(std::int64_t limit) {
+  shared_trips_ = 0;
+  if (limit != kDoze) move_after_ = kFirstMove;
   const std::uint32_t bell = seat_.bell.load();
   const bool dozes = limit == kDoze;
   table_.parked.add(place_);
@@ -593,7 +595,27 @@ void PoolWorker::conclude(TaskSlot& task, TaskState state) noexcept {
   if (before && before->watched) call_keeper();
   // Who has just been woken may be waiting for this very CPU.
   const bool awaited = before && before->awaited;
-  if (awaited && table_.host_cpu.load(std::memory_order_relaxed) == current_cpu()) ::sched_yield();
+  if (awaited && table_.host_cpu.load(std::memory_order_relaxed) == current_cpu()) give_way();
+}
+
+/// To a host that has been woken and may be waiting for this CPU. When that goes on, this worker
+/// moves to another one: the scheduler would leave both here, with two switches a task.
+void PoolWorker::give_way() noexcept {
+  constexpr int kLastMove = 16384;
+  cpu_set_t allowed;
+  if (++shared_trips_ < move_after_ || ::sched_getaffinity(0, sizeof allowed, &allowed) != 0 ||
+      CPU_COUNT(&allowed) < 2) {
+    ::sched_yield();
+    return;
+  }
+  shared_trips_ = 0;
+  move_after_ = std::min(2 * move_after_, kLastMove);
+  cpu_set_t others = allowed;
+  if (const int here = ::sched_getcpu(); here >= 0)
+    CPU_CLR(static_cast<std::size_t>(here), &others);
+  if (::sched_setaffinity(0, sizeof others, &others) == 0) {
+    ::sched_setaffinity(0, sizeof allowed, &allowed);
+  }
 }
 
 std::string PoolWorker::stderr_tail() const {

@@ -92,6 +92,7 @@ class PoolWorker final : private PoolSite {
   [[nodiscard]] std::string stderr_tail() const;
   void call_keeper() const noexcept;
   void wake_another() const noexcept;
+  void give_way() noexcept;
 
   PoolMemory& memory_;
   PoolTable& table_;
@@ -112,6 +113,9 @@ class PoolWorker final : private PoolSite {
   std::uint64_t errors_ = 0;  ///< written to stderr so far
   int dozes_ = 0;
   int wasted_spins_ = 0;
+  int shared_trips_ = 0;         ///< in a row: a host on our CPU waited for the task
+  int move_after_ = kFirstMove;  ///< so many of them
+  static constexpr int kFirstMove = 16;
   std::uint32_t seen_in_ = kQueues;  ///< an entry, by who waited awake
   int spin_credit_ = 8;              ///< above 0: to wait without sleeping has paid lately
 };
