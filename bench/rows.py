@@ -414,7 +414,7 @@ def pool_map_row(tools, name, items, count):
     words = ["--rounds", "0", "--work", "map", "--count", str(count), "--items", str(items)]
     return Row(
         name=name,
-        title=f"{items:,} empty items, int to int, in 2 warm workers",
+        title=f"{items:,} empty items, int to int, in 2 warm workers, until the results are there",
         sources=present(tools.server(names, "tine_pool", *words)),
         reference=names["bare"],
         limits=[Limit(names["tine"], names["bare"], at_most=1.25)],

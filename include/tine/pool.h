@@ -184,8 +184,8 @@ class Pool {
                   require_value<R>()) {
       detail::Inputs<Plain> items(inputs);
       detail::MapInputsOf<Item, Plain> bytes(items);
-      auto none = detail::shared_items<Item>({}, items.size());
-      detail::Inputs<decltype(none)> shape(none);
+      detail::SharedItems<Item> none({}, items.size());
+      detail::Inputs<detail::SharedItems<Item>> shape(none);
       Function function = fn;
       detail::PoolMapBody<R, Item, Function> body(shape, function);
       detail::MapOrder order{request(options), {}, options.name};

@@ -89,11 +89,17 @@ class MapWorker {
  protected:
   /// An item of a batch is about to be timed.
   virtual void on_timed() {}
+  /// Gets the pages of a part of the plain results. Throws bad_alloc where there are none, which
+  /// would be a SIGBUS later.
+  virtual void populate_values(std::size_t begin, std::size_t end);
   /// In a handler: what is to be said of an item's failure.
   [[nodiscard]] virtual std::vector<std::byte> failure_note() const;
   /// Sleeps while nothing has been offered since `offers_seen`; or less, if there is something else
   /// to do. False: then this worker gives up looking.
   virtual bool sleep_for_items(std::uint32_t offers_seen);
+
+  /// Bytes of its stderr so far.
+  [[nodiscard]] virtual std::uint64_t errors_written() const noexcept;
 
   [[nodiscard]] const MapShape& shape() const noexcept { return shape_; }
   [[nodiscard]] WorkerSlot& slot() const noexcept { return slot_; }
@@ -122,7 +128,6 @@ class MapWorker {
   void hand_back(Span batch);
   void size_next_batch(std::size_t items, std::int64_t elapsed);
   void note_slow(std::size_t item, std::int64_t elapsed);
-  [[nodiscard]] std::uint64_t errors_written() const noexcept;
   void count_failure() noexcept;
   void tell_parent() const noexcept;
 

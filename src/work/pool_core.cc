@@ -306,6 +306,32 @@ std::byte* PoolCore::arguments(std::uint32_t slot) const noexcept {
 }
 
 void PoolCore::submit(std::uint32_t slot) noexcept {
+  const std::size_t in_use = put(slot);
+  if (is_seen_to(in_use)) {
+    rang_.store(false, std::memory_order_relaxed);
+  } else {
+    wake_worker();
+  }
+  if (has_lost_keeper()) settle(slot);
+}
+
+/// Whether there are as many workers that are awake and look for tasks, or will when they have done
+/// what they are at, as there are tasks: then there is one for each. Of all that says so, nothing
+/// changes from one task to the next. After the task has been put: who goes to sleep says so first
+/// and looks then.
+bool PoolCore::is_seen_to(std::size_t tasks) const noexcept {
+  std::size_t awake = 0;
+  const std::size_t seats = used_seats().size();
+  if (tasks > seats) return false;
+  for (std::size_t i = 0; i < seats && awake < tasks; ++i) {
+    const bool looks = table_.worker_cpu[i].load() != 0;
+    if (looks && !table_.parked.contains(i)) ++awake;
+  }
+  return awake >= tasks;
+}
+
+std::size_t PoolCore::put(std::uint32_t slot) noexcept {
+  std::size_t in_use = 0;
   TaskSlot& task = memory_->slots()[slot];
   task.word.store(TaskWord{.state = TaskState::queued}.pack(), std::memory_order_release);
   {
@@ -313,13 +339,13 @@ void PoolCore::submit(std::uint32_t slot) noexcept {
     while (table_.broken.load() == 0 && !memory_->put(task.queue, slot)) {
       wait_for_room(task.queue, WhenFull::wait);
     }
+    in_use = table_.slots_used.load(std::memory_order_relaxed) - free_.size();
   }
   if (table_.broken.load() != 0) {
     task.kind = ResultKind::broken;
     memory_->drop_queued(task, TaskState::failed);
   }
-  wake_worker();
-  if (has_lost_keeper()) settle(slot);
+  return in_use;
 }
 
 void PoolCore::wake_worker() noexcept {
@@ -338,12 +364,23 @@ void PoolCore::call_keeper() const noexcept {
 
 // ---- Waiting for them ----
 
+/// Whether a worker that is awake could be getting on while we wait.
+bool PoolCore::has_a_cpu_alone() const noexcept {
+  const std::uint16_t cpu = work::current_cpu();
+  for (std::size_t i = 0; i < used_seats().size(); ++i) {
+    const std::uint16_t its = table_.worker_cpu[i].load(std::memory_order_relaxed);
+    if (its != 0 && its != cpu && !table_.parked.contains(i)) return true;
+  }
+  return false;
+}
+
 /// Only while there is a CPU for each that is awake. Whoever has been woken for it may want ours: a
 /// CPU that sleeps takes 50 us to wake up, a switch takes 3.
 bool PoolCore::spin(const TaskSlot& task) const noexcept {
   if (rang_.load(std::memory_order_relaxed)) return false;
   const std::size_t alive = table_.alive.load(std::memory_order_relaxed);
   if (alive == 0 || alive - std::min(alive, table_.parked.count()) + 1 > table_.cpus) return false;
+  if (!has_a_cpu_alone()) return false;
   Clock::time_point until{};
   for (;;) {
     for (int i = 0; i < 64; ++i) {
@@ -374,6 +411,7 @@ bool PoolCore::wait_here(std::uint32_t slot, os::Deadline deadline) noexcept {
     if (TaskWord::unpack(seen).finished()) return true;
     if (Clock::now() >= limit) return false;
     const std::uint32_t awaited = seen | TaskWord::kAwaited;
+    work::store_if_new<std::uint32_t>(table_.host_cpu, work::current_cpu());
     if (seen != awaited && !task.word.compare_exchange_strong(seen, awaited)) continue;
     constexpr auto kUntilItLives = 50ms;
     const auto until = os::has_owner(table_.life) ? limit : Clock::now() + kUntilItLives;
@@ -623,6 +661,7 @@ void PoolCore::wait_for_any(std::span<const std::uint32_t> slots) noexcept {
   std::vector<os::WatchedWord> words;
   while (words.empty()) {
     if (has_lost_keeper()) fail_rest();
+    work::store_if_new<std::uint32_t>(table_.host_cpu, work::current_cpu());
     for (const std::uint32_t slot : slots) {
       TaskSlot& task = memory_->slots()[slot];
       const std::uint32_t before = task.word.fetch_or(TaskWord::kAwaited);

@@ -53,6 +53,10 @@ class PoolCore : public std::enable_shared_from_this<PoolCore> {
   Begun begin(const TaskRequest& request, WhenFull when_full);
   [[nodiscard]] std::byte* arguments(std::uint32_t slot) const noexcept;
   void submit(std::uint32_t slot) noexcept;
+  /// The same in two steps, for several together: who is woken for one finds all of them.
+  std::size_t put(std::uint32_t slot) noexcept;  ///< gives how many slots are in use
+  void wake_worker() noexcept;
+  void wake_more(std::size_t workers) noexcept { memory_->wake_more(workers); }
   bool wait_until(std::uint32_t slot, os::Deadline deadline);
   Result<std::span<const std::byte>> outcome(std::uint32_t slot, const std::string& name);
   bool cancel(std::uint32_t slot);
@@ -125,8 +129,9 @@ class PoolCore : public std::enable_shared_from_this<PoolCore> {
   bool free_parts(HeldMap& held) noexcept;
   bool free_map(HeldMap& held) noexcept;
   [[nodiscard]] bool spin(const work::TaskSlot& task) const noexcept;
+  [[nodiscard]] bool is_seen_to(std::size_t tasks) const noexcept;
+  [[nodiscard]] bool has_a_cpu_alone() const noexcept;
   void call_keeper() const noexcept;
-  void wake_worker() noexcept;
   void bury_keeper_locked() noexcept;
   void fail_rest() noexcept;
 

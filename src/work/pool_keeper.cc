@@ -430,6 +430,7 @@ void PoolKeeper::on_ended(std::size_t place) {
   loop_.unwatch(seat.process.fd());
   const auto finished = seat.process.leave();
   for (SeatSet* const set : {&table_.searching, &table_.parked, &table_.dozing}) set->remove(place);
+  table_.worker_cpu[place].store(0);
   shared.pid.store(0);
   table_.alive.fetch_sub(1);
   const bool in_order = shared.stage.load() == PoolStage::ended;

@@ -130,12 +130,15 @@ std::size_t PoolMap::active() const noexcept {
 bool PoolMap::submit_parts() {
   if (!supply_->has_items()) return false;
   supply_->hand_out();
-  bool any = false;
+  std::size_t submitted = 0;
   const std::size_t most = std::min(parts_.size(), core_->places());
   for (std::size_t place = 0; place < most && !fate_; ++place) {
-    if (parts_[place].slot == kNoSlot) any = submit(place) || any;
+    if (parts_[place].slot == kNoSlot && submit(place)) ++submitted;
   }
-  return any;
+  if (submitted == 0) return false;
+  core_->wake_worker();
+  core_->wake_more(submitted - 1);
+  return true;
 }
 
 bool PoolMap::submit(std::size_t place) {
@@ -159,9 +162,10 @@ bool PoolMap::submit(std::size_t place) {
   }
   parts_[place].slot = **slot;
   parts_[place].submitted = Clock::now();
+  core_->memory().slots()[**slot].rules |= kIsPart;
   held_->parts.push_back(**slot);
   ++submitted_;
-  core_->submit(**slot);
+  core_->put(**slot);
   return true;
 }
 

@@ -21,6 +21,8 @@ class PoolSite {
   virtual void tell_deadline(std::int64_t due) const noexcept = 0;
   /// In a handler: a note of what has been thrown. Throws bad_alloc.
   [[nodiscard]] virtual std::vector<std::byte> note_of_failure() const = 0;
+  /// Bytes of its stderr, as it was when it was last looked at: after each batch.
+  [[nodiscard]] virtual std::uint64_t errors_so_far() const noexcept = 0;
   /// Whether anything else waits for a worker.
   [[nodiscard]] virtual bool has_other_work() const noexcept = 0;
 
@@ -37,6 +39,11 @@ class PoolMapWorker final : public MapWorker {
   void on_timed() override;
   [[nodiscard]] std::vector<std::byte> failure_note() const override;
   bool sleep_for_items(std::uint32_t offers_seen) override;
+  [[nodiscard]] std::uint64_t errors_written() const noexcept override {
+    return site_.errors_so_far();
+  }
+  /// They are there: the host has seen to it.
+  void populate_values(std::size_t /*begin*/, std::size_t /*end*/) override {}
 
   PoolSite& site_;
 };

@@ -440,9 +440,9 @@ namespace {
 /// Waking somebody costs about as much as this many ns of tasks.
 constexpr std::uint64_t kWorthWaking = 30'000;
 
-/// Of the workers that are awake: what the waiting tasks would cost one of them that has short
-/// ones; much when there is none.
-std::uint64_t cost_of_backlog(const PoolMemory& memory) {
+/// What the waiting tasks would cost one of the workers that has short ones, awake or not; much
+/// when there is none.
+std::uint64_t cost_of_backlog(const PoolMemory& memory, bool asleep_as_well) {
   std::uint64_t least = PoolSeat::kUnknownCost;
   const PoolTable& table = memory.table();
   std::size_t left = table.alive.load(std::memory_order_relaxed);
@@ -450,7 +450,7 @@ std::uint64_t cost_of_backlog(const PoolMemory& memory) {
     const PoolSeat& seat = memory.seats()[i];
     if (seat.pid.load(std::memory_order_relaxed) == 0) continue;
     --left;
-    if (table.parked.contains(i)) continue;
+    if (!asleep_as_well && table.parked.contains(i)) continue;
     least = std::min<std::uint64_t>(least, seat.mean_cost.load(std::memory_order_relaxed));
   }
   const std::uint64_t tasks = memory.backlog() + table.map_items.load(std::memory_order_relaxed);
@@ -459,16 +459,30 @@ std::uint64_t cost_of_backlog(const PoolMemory& memory) {
 
 }  // namespace
 
+/// Requires: it has been taken out of those that are parked.
+void PoolMemory::ring(std::size_t seat) noexcept {
+  table_->dozing.remove(seat);
+  table_->searching.add(seat);
+  seats_[seat].bell.fetch_add(1);
+  os::futex_wake_all(os::futex_word(seats_[seat].bell));
+}
+
+void PoolMemory::wake_more(std::size_t workers) noexcept {
+  if (workers == 0 || cost_of_backlog(*this, true) < kWorthWaking) return;
+  for (; workers > 0; --workers) {
+    const auto seat = table_->parked.take();
+    if (!seat) return;
+    ring(*seat);
+  }
+}
+
 PoolMemory::Waking PoolMemory::wake_worker() noexcept {
   PoolTable& table = *table_;
   if (table.searching.any()) return Waking::nothing;
   // One who dozes sees it soon, should it turn out that the others do not.
-  if (table.dozing.any() && cost_of_backlog(*this) < kWorthWaking) return Waking::nothing;
+  if (table.dozing.any() && cost_of_backlog(*this, false) < kWorthWaking) return Waking::nothing;
   if (const auto seat = table.parked.take()) {
-    table.dozing.remove(*seat);
-    table.searching.add(*seat);
-    seats_[*seat].bell.fetch_add(1);
-    os::futex_wake_all(os::futex_word(seats_[*seat].bell));
+    ring(*seat);
     return Waking::rung;
   }
   if (table.alive.load() >= table.target.load()) return Waking::nothing;

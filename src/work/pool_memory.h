@@ -21,6 +21,7 @@
 /// Nothing here is a lock. The host trusts nothing that a worker writes further than its own
 /// bounds; a worker that scribbles over the memory of others can spoil their results (decision 23).
 
+#include <sched.h>
 #include <sys/types.h>
 
 #include <array>
@@ -103,10 +104,11 @@ struct BytesAt {
   std::uint32_t area = 0;  ///< 0: in the slot; 1: small chunks; 2: large ones
 };
 
-/// What is known of the attempts at a task, by TaskSlot::rules.
+/// What is known of a task and of the attempts at it, by TaskSlot::rules.
 enum TaskRules : std::uint8_t {
   kMayRetry = 1,  ///< TaskSlot::again holds something
   kUnasked = 2,   ///< the result is a failure that retry_if has not seen
+  kIsPart = 4,    ///< of a map, whose memory is here: it cannot be done in another pool
 };
 
 struct alignas(64) TaskSlot {
@@ -305,9 +307,26 @@ struct PoolTable {
   std::atomic<std::uint32_t> host_module_count{0};
   ModuleMap keeper_modules{};  ///< of a keeper that is no copy of the host
 
+  /// On which CPU somebody was when he last looked, from 1; 0: not known. Two of us on one CPU had
+  /// better not wait for each other awake. Written where that changes, and nowhere else.
+  alignas(64) std::atomic<std::uint32_t> host_cpu{0};  ///< when it went to sleep
+  /// When it last began to look for tasks; not known before its first look, and when it has ended.
+  std::array<std::atomic<std::uint16_t>, kMostSeats> worker_cpu{};
+
   std::uint64_t broken_size{};
   std::array<std::byte, 16384> broken_note{};  ///< a FailureNote
 };
+
+/// The caller's, from 1; 0: not known.
+[[nodiscard]] inline std::uint16_t current_cpu() noexcept {
+  const int cpu = ::sched_getcpu();
+  return static_cast<std::uint16_t>(cpu < 0 ? 0 : cpu + 1);
+}
+/// Without making others' copies of it old, unless it is new.
+template <class T>
+void store_if_new(std::atomic<T>& word, T value) noexcept {
+  if (word.load(std::memory_order_relaxed) != value) word.store(value, std::memory_order_relaxed);
+}
 
 // ---- Chunks: what does not fit into a slot ----
 
@@ -410,8 +429,12 @@ class PoolMemory {
   enum class Waking : unsigned char { nothing, rung, call_keeper };
   /// Sees to it that somebody looks.
   [[nodiscard]] Waking wake_worker() noexcept;
+  /// Wakes so many more at once, if what waits is worth it and they sleep.
+  void wake_more(std::size_t workers) noexcept;
 
  private:
+  void ring(std::size_t seat) noexcept;
+
   struct Cursor {
     std::size_t base = 0;
     std::size_t next = 0;

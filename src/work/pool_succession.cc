@@ -95,7 +95,7 @@ bool PoolCore::move(std::uint32_t slot) {
   TaskSlot& task = memory_->slots()[slot];
   const TaskWord word = task.load();
   const bool waits = word.state == TaskState::queued || word.state == TaskState::delayed;
-  if (!successor_ || !waits) return false;
+  if (!successor_ || !waits || (task.rules & work::kIsPart) != 0) return false;
   const auto there = successor_->adopt(*memory_, task);
   if (!there) return false;
   moved_.emplace(slot, *there);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "work/pool_worker.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdio_ext.h>
 #include <unistd.h>
@@ -32,6 +33,8 @@ constexpr std::uint32_t kShort = 2'000;
 constexpr std::uint64_t kMostAtOnce = 32;
 constexpr std::uint64_t kRangeTime = 20'000;
 constexpr std::int64_t kSpin = 20'000;
+/// A part of a map that has taken so long may be worth another worker.
+constexpr std::int64_t kWorthWaking = 5'000;
 constexpr std::int64_t kDoze = 1'000'000;
 /// The keeper looks at the memory of who is awake about that often.
 constexpr std::int64_t kBetweenLooks = 50'000'000;
@@ -162,7 +165,7 @@ std::optional<std::uint32_t> PoolWorker::next_task() {
     if (const auto slot = take_mail()) return slot;
     if (take_range()) continue;
     if (const auto slot = steal()) {
-      found_tasks();
+      found_tasks(false);
       return slot;
     }
     if (table_.closing.load() != Closing::no || !wait_for_tasks()) break;
@@ -191,13 +194,13 @@ std::optional<std::uint32_t> PoolWorker::take_mail() {
   std::uint32_t seen = slot;
   seat_.mail.compare_exchange_strong(seen, kNoSlot);
   if (!ours) return std::nullopt;
-  found_tasks();
+  found_tasks(false);
   return slot;
 }
 
 bool PoolWorker::claim(std::uint32_t slot) {
   TaskSlot& task = memory_.slots()[slot];
-  __builtin_prefetch(&task.timeout);
+  __builtin_prefetch(&task.timeout, 1);  // where attempts are counted
   seat_.current.store(slot, std::memory_order_release);
   passed(PoolStep::named_task);
   if (!task.change(TaskState::queued, TaskState::running, place_)) return false;
@@ -222,18 +225,21 @@ bool PoolWorker::take_range() {
   for (std::uint32_t queue = seen < kQueues ? seen : 0; queue < kQueues; ++queue) {
     if (!take_range_of(queue, queue == seen)) continue;
     passed(PoolStep::took_range);
-    found_tasks();
+    found_tasks(queue == seen);
     return true;
   }
   return false;
 }
 
 /// What we leave, and what we have taken together, may be for others.
-void PoolWorker::found_tasks() noexcept {
+void PoolWorker::found_tasks(bool single) noexcept {
   dozes_ = 0;
   if (table_.target.load(std::memory_order_relaxed) == 1) return;  // there are no others
   table_.searching.remove(place_);
-  if (range_size() > 1 || memory_.backlog() > 0) wake_another();
+  // Of one that was seen by its entry the tail is still a line away, but not what stands behind it.
+  const bool more = range_size() > 1 || (single ? has_entry() : memory_.backlog() > 0);
+  seen_in_ = kQueues;
+  if (more) wake_another();
 }
 
 bool PoolWorker::take_range_of(std::uint32_t queue, bool entry_seen) {
@@ -293,17 +299,22 @@ void PoolWorker::end_range() {
   if (in_range_ == 0) return;
   clock_ = now_ns();
   const std::int64_t elapsed = clock_ - range_began_;
-  const auto each = static_cast<std::uint64_t>(elapsed) / in_range_;
+  if (!std::exchange(knows_cost_, false)) {
+    note_cost(static_cast<std::uint64_t>(elapsed) / in_range_);
+  }
+  in_range_ = 0;
+  const std::uint64_t errors = errors_written();
+  seat_.errors_at_task.store(errors, std::memory_order_relaxed);
+  if (std::exchange(errors_, errors) != errors) call_keeper();  // which passes them on
+}
+
+void PoolWorker::note_cost(std::uint64_t each) noexcept {
   const std::uint64_t before = seat_.mean_cost.load(std::memory_order_relaxed);
   const std::uint64_t mean =
       before == PoolSeat::kUnknownCost || each > before ? each : (3 * before + each) / 4;
   seat_.mean_cost.store(
       static_cast<std::uint32_t>(std::clamp<std::uint64_t>(mean, 1, PoolSeat::kUnknownCost - 1)),
       std::memory_order_relaxed);
-  in_range_ = 0;
-  const std::uint64_t errors = errors_written();
-  seat_.errors_at_task.store(errors, std::memory_order_relaxed);
-  if (std::exchange(errors_, errors) != errors) call_keeper();  // which passes them on
 }
 
 bool PoolWorker::must_end() {
@@ -396,6 +407,7 @@ bool PoolWorker::spin() noexcept {
   const std::size_t alive = table_.alive.load(std::memory_order_relaxed);
   const std::size_t parked = table_.parked.count();
   clock_ = now_ns();
+  store_if_new(table_.worker_cpu[place_], current_cpu());
   if (spin_credit_ <= 0 || alive - std::min(alive, parked) + 1 > table_.cpus) return has_news();
   const std::int64_t until = clock_ + kSpin;
   do {
@@ -415,6 +427,8 @@ bool PoolWorker::spin() noexcept {
 
 /// Sleeps for at most `limit` ns, -1: without. False: nobody has rung.
 bool PoolWorker::park(std::int64_t limit) {
+  shared_trips_ = 0;
+  if (limit != kDoze) move_after_ = kFirstMove;
   const std::uint32_t bell = seat_.bell.load();
   const bool dozes = limit == kDoze;
   table_.parked.add(place_);
@@ -501,21 +515,22 @@ void PoolWorker::run_part(const PartHead& part, std::uint32_t queue, detail::Map
   PoolMapWorker worker(shape, part.place, records, *this);
   const ItemStreamScope outer(&slot.runs.front().done, head.seed);
   if (worker.initialize()) run_part(worker, slot, queue, options);
+  if (items_ == 0) return;
+  note_cost(static_cast<std::uint64_t>(slot.working.load(std::memory_order_relaxed)) / items_);
+  knows_cost_ = true;
 }
 
 /// Batch by batch, until there are no more items or somebody needs this worker.
 void PoolWorker::run_part(PoolMapWorker& part, const WorkerSlot& slot, std::uint32_t queue,
                           MapOptions& options) {
-  constexpr int kFirstBatches = 8;
-  for (int batches = 0; part.step(); ++batches) {
+  bool woke_others = false;
+  while (part.step()) {
     const std::uint64_t before = std::exchange(items_, part.items_done());
-    if (batches < kFirstBatches && items_ > 0) {
-      // Now that it is known what items cost, others may be worth their waking.
-      const auto each =
-          static_cast<std::uint64_t>(slot.working.load(std::memory_order_relaxed)) / items_;
-      seat_.mean_cost.store(static_cast<std::uint32_t>(
-                                std::clamp<std::uint64_t>(each, 1, PoolSeat::kUnknownCost - 1)),
-                            std::memory_order_relaxed);
+    const std::int64_t working = slot.working.load(std::memory_order_relaxed);
+    // Now that it is known what items cost, others may be worth their waking.
+    if (!woke_others && working > kWorthWaking) {
+      note_cost(static_cast<std::uint64_t>(working) / std::max<std::uint64_t>(1, items_));
+      woke_others = true;
       if (memory_.backlog() > 0) wake_another();
     }
     // What an item has printed is out before anybody knows that it is done, and what it has said
@@ -615,6 +630,29 @@ void PoolWorker::conclude(TaskSlot& task, TaskState state) noexcept {
   if (!before) before = task.change(TaskState::cancelling, TaskState::cancelled, place_, place_);
   passed(PoolStep::published);
   if (before && before->watched) call_keeper();
+  // Who has just been woken may be waiting for this very CPU.
+  const bool awaited = before && before->awaited;
+  if (awaited && table_.host_cpu.load(std::memory_order_relaxed) == current_cpu()) give_way();
+}
+
+/// To a host that has been woken and may be waiting for this CPU. When that goes on, this worker
+/// moves to another one: the scheduler would leave both here, with two switches a task.
+void PoolWorker::give_way() noexcept {
+  constexpr int kLastMove = 16384;
+  cpu_set_t allowed;
+  if (++shared_trips_ < move_after_ || ::sched_getaffinity(0, sizeof allowed, &allowed) != 0 ||
+      CPU_COUNT(&allowed) < 2) {
+    ::sched_yield();
+    return;
+  }
+  shared_trips_ = 0;
+  move_after_ = std::min(2 * move_after_, kLastMove);
+  cpu_set_t others = allowed;
+  if (const int here = ::sched_getcpu(); here >= 0)
+    CPU_CLR(static_cast<std::size_t>(here), &others);
+  if (::sched_setaffinity(0, sizeof others, &others) == 0) {
+    ::sched_setaffinity(0, sizeof allowed, &allowed);
+  }
 }
 
 std::string PoolWorker::stderr_tail() const {

@@ -77,6 +77,7 @@ class PoolWorker final : private PoolSite {
   [[nodiscard]] std::optional<std::uint32_t> steal();
   [[nodiscard]] bool claim(std::uint32_t slot);
   void end_range();
+  void note_cost(std::uint64_t each) noexcept;
   [[nodiscard]] bool must_end();
 
   bool wait_for_tasks();
@@ -84,7 +85,7 @@ class PoolWorker final : private PoolSite {
   [[nodiscard]] bool has_news() const noexcept;
   [[nodiscard]] bool has_entry() noexcept;
   void judge_spinning(bool spun) noexcept;
-  void found_tasks() noexcept;
+  void found_tasks(bool single) noexcept;
   [[nodiscard]] bool park(std::int64_t limit);
 
   void run_task(std::uint32_t slot);
@@ -98,6 +99,7 @@ class PoolWorker final : private PoolSite {
   [[nodiscard]] bool is_needed(std::uint32_t queue) noexcept;
   void tell_deadline(std::int64_t due) const noexcept override;
   [[nodiscard]] std::vector<std::byte> note_of_failure() const override;
+  [[nodiscard]] std::uint64_t errors_so_far() const noexcept override { return errors_; }
   [[nodiscard]] bool has_other_work() const noexcept override;
   void conclude(TaskSlot& task, TaskState state) noexcept;
   void attempt_failed(std::uint32_t slot, TaskSlot& task);
@@ -111,6 +113,7 @@ class PoolWorker final : private PoolSite {
   [[nodiscard]] std::string stderr_tail() const;
   void call_keeper() const noexcept;
   void wake_another() const noexcept;
+  void give_way() noexcept;
 
   PoolMemory& memory_;
   PoolTable& table_;
@@ -120,6 +123,7 @@ class PoolWorker final : private PoolSite {
   const int keeper_fd_;
   std::uint64_t tasks_ = 0;     ///< of maps, the items
   std::uint64_t items_ = 0;     ///< of the part of a map that is being run
+  bool knows_cost_ = false;     ///< of what was run since: from within
   bool is_part_ = false;        ///< what is being run is one
   std::uint64_t in_range_ = 0;  ///< tasks that were run since
   std::int64_t clock_ = 0;      ///< ns since boot, when it was last looked at
@@ -130,6 +134,9 @@ class PoolWorker final : private PoolSite {
   std::uint64_t errors_ = 0;  ///< written to stderr so far
   int dozes_ = 0;
   int wasted_spins_ = 0;
+  int shared_trips_ = 0;         ///< in a row: a host on our CPU waited for the task
+  int move_after_ = kFirstMove;  ///< so many of them
+  static constexpr int kFirstMove = 16;
   std::uint32_t seen_in_ = kQueues;  ///< an entry, by who waited awake
   int spin_credit_ = 8;              ///< above 0: to wait without sleeping has paid lately
 };

@@ -62,6 +62,13 @@ class ItemBatch {
     return next_ < end_ && places_.interrupted->load(std::memory_order_relaxed) == 0 &&
            (places_.held == nullptr || places_.held->load() == 0);
   }
+  /// Whether anybody wants to know when items begin.
+  [[nodiscard]] bool is_timed() const noexcept { return places_.started != nullptr; }
+  /// has_next() and item_done() where nobody does.
+  [[nodiscard]] bool has_next_untimed() const noexcept {
+    return next_ < end_ && places_.interrupted->load(std::memory_order_relaxed) == 0;
+  }
+  void untimed_item_done() noexcept { places_.done->store(++next_, std::memory_order_release); }
   /// What the item has written is whole.
   void note_written(std::size_t bytes) noexcept {
     places_.written->store(bytes, std::memory_order_release);
@@ -132,8 +139,12 @@ class MapBody {
 /// the fork; nothing of theirs is copied unless they can be walked only once.
 template <class Range>
 class Inputs {
-  using Iterator = std::ranges::iterator_t<Range>;
+ public:
+  /// By the range itself: then a copy of this costs nothing.
   static constexpr bool kIndexed = std::ranges::random_access_range<Range>;
+
+ private:
+  using Iterator = std::ranges::iterator_t<Range>;
   static constexpr bool kForward = std::ranges::forward_range<Range>;
   using Kept = std::conditional_t<kForward, Iterator, std::ranges::range_value_t<Range>>;
 
@@ -301,6 +312,15 @@ class MapBodyOf final : public MapBody {
   void run(const ItemBatch& given, [[maybe_unused]] std::byte* values,
            [[maybe_unused]] RecordSink& sink) override {
     ItemBatch batch = given;  // a copy of our own stays in registers
+    if constexpr (kIsPlain) {
+      // The shortest of items are here: what all of them need stays in registers.
+      R* const to = reinterpret_cast<R*>(values);
+      std::conditional_t<Inputs<Range>::kIndexed, Inputs<Range>, Inputs<Range>&> inputs = inputs_;
+      while (!batch.is_timed() && batch.has_next_untimed()) {
+        std::construct_at(to + batch.next(), run_item(inputs, batch.next()));
+        batch.untimed_item_done();
+      }
+    }
     while (batch.has_next()) {
       if constexpr (std::is_void_v<R>) {
         run_item(batch.next());
@@ -349,11 +369,12 @@ class MapBodyOf final : public MapBody {
   }
 
  private:
-  decltype(auto) run_item(std::size_t at) {
+  decltype(auto) run_item(std::size_t at) { return run_item(inputs_, at); }
+  decltype(auto) run_item(Inputs<Range>& inputs, std::size_t at) {
     if constexpr (kMoveItems) {
-      return runner_(std::move(inputs_[at]));
+      return runner_(std::move(inputs[at]));
     } else {
-      return runner_(inputs_[at]);
+      return runner_(inputs[at]);
     }
   }
 

@@ -7,9 +7,11 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <iterator>
 #include <ranges>
 #include <span>
 #include <string>
@@ -201,15 +203,58 @@ class ItemReader {
   std::size_t count_ = 0;
 };
 
-/// The items as a range, each made when it is asked for.
+/// The items as a range, each made when it is asked for. An iterator has all that it needs in
+/// itself, so that a walk keeps it in registers.
 template <class T>
-auto shared_items(std::span<const std::byte> bytes, std::size_t count) {
-  return std::views::iota(std::size_t{0}, count) |
-         std::views::transform(ItemReader<T>(bytes, count));
-}
+class SharedItems {
+ public:
+  class iterator {
+   public:
+    using iterator_concept = std::random_access_iterator_tag;
+    using iterator_category = std::input_iterator_tag;  // its reference is a value
+    using value_type = T;
+    using difference_type = std::ptrdiff_t;
+
+    iterator() = default;
+    iterator(ItemReader<T> reader, std::size_t at) noexcept : reader_(reader), at_(at) {}
+    T operator*() const { return reader_(at_); }
+    T operator[](difference_type by) const { return reader_(at_ + static_cast<std::size_t>(by)); }
+    iterator& operator++() noexcept { return *this += 1; }
+    iterator operator++(int) noexcept { return std::exchange(*this, *this + 1); }
+    iterator& operator--() noexcept { return *this -= 1; }
+    iterator operator--(int) noexcept { return std::exchange(*this, *this - 1); }
+    iterator& operator+=(difference_type by) noexcept {
+      at_ += static_cast<std::size_t>(by);
+      return *this;
+    }
+    iterator& operator-=(difference_type by) noexcept { return *this += -by; }
+    friend iterator operator+(iterator i, difference_type by) noexcept { return i += by; }
+    friend iterator operator+(difference_type by, iterator i) noexcept { return i += by; }
+    friend iterator operator-(iterator i, difference_type by) noexcept { return i -= by; }
+    friend difference_type operator-(const iterator& a, const iterator& b) noexcept {
+      return static_cast<difference_type>(a.at_) - static_cast<difference_type>(b.at_);
+    }
+    bool operator==(const iterator& other) const noexcept { return at_ == other.at_; }
+    auto operator<=>(const iterator& other) const noexcept { return at_ <=> other.at_; }
+
+   private:
+    ItemReader<T> reader_{};
+    std::size_t at_ = 0;
+  };
+
+  /// Requires: ItemReader<T>::least(count) bytes, if any of them is looked at.
+  SharedItems(std::span<const std::byte> bytes, std::size_t count) noexcept
+      : reader_(bytes, count), count_(count) {}
+  [[nodiscard]] iterator begin() const noexcept { return {reader_, 0}; }
+  [[nodiscard]] iterator end() const noexcept { return {reader_, count_}; }
+
+ private:
+  ItemReader<T> reader_;
+  std::size_t count_;
+};
 
 template <class R, class T, class F>
-using PoolMapBody = MapBodyOf<R, decltype(shared_items<T>({}, 0)), F, false>;
+using PoolMapBody = MapBodyOf<R, SharedItems<T>, F, false>;
 
 /// One worker's part of a map, as a task: runs items until there are none.
 template <class F, class R, class T>
@@ -220,8 +265,8 @@ void run_map_part(std::span<const std::byte> bytes, TaskOutput& output) {
     throw BadArguments{
         Error{ErrorKind::undecodable, 0, Stage::decode, "the items of a map", "too short"}};
   }
-  auto items = shared_items<T>(part.inputs, part.count);
-  Inputs<decltype(items)> inputs(items);
+  SharedItems<T> items(part.inputs, part.count);
+  Inputs<SharedItems<T>> inputs(items);
   PoolMapBody<R, T, F> body(inputs, fn, Gathers::no);
   output.run_part(body);
   output.publish();
