@@ -64,11 +64,12 @@ struct PoolOptions {
   int workers = 0;           ///< at most; 0: as many as there are usable CPUs
   int retries = 0;           ///< further attempts at a task that failed
   int crash_retries = -1;    ///< of these at most so many after a crash; -1: all of them
-  /// Further attempts at a task that ran out of memory, beside `retries`; -1: among these.
+  /// Further attempts at a task that ran out of memory, beside `retries`; -1: among these, as they
+  /// always are in map().
   int memory_retries = -1;
   /// Whether a failure is worth another attempt, and the pause before attempt 2, 3, ... Called in a
   /// worker, perhaps another one than the task's: as with tasks, captures do not compile. One that
-  /// throws or crashes ends the attempts.
+  /// throws or crashes ends the attempts. Those of map() are called where map() was.
   bool (*retry_if)(const Failure&) = nullptr;
   std::chrono::nanoseconds (*retry_delay)(int attempt) = nullptr;
   PoolRecycle recycle{};

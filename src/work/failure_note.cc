@@ -63,6 +63,13 @@ FailureNote undecodable_note(const Error& error) {
 
 }  // namespace
 
+FailureNote failure_note(Cause cause, std::string message) {
+  FailureNote note;
+  note.cause = cause;
+  note.message = std::move(message);
+  return note;
+}
+
 FailureNote note_in_flight() {
   try {
     throw;

@@ -35,6 +35,8 @@ struct FailureNote {
   [[nodiscard]] Failure to_failure() const;
 };
 
+[[nodiscard]] FailureNote failure_note(Cause cause, std::string message);
+
 /// Requires: in a catch clause. What has left a task. Throws bad_alloc.
 [[nodiscard]] FailureNote note_in_flight();
 

@@ -83,7 +83,8 @@ class PoolCore : public std::enable_shared_from_this<PoolCore> {
   [[nodiscard]] bool is_broken() const noexcept { return table_.broken.load() != 0; }
   [[nodiscard]] bool has_ended(std::uint32_t slot) const noexcept;
   /// Until one of them has an outcome.
-  void wait_for_any(std::span<const std::uint32_t> slots) noexcept;
+  void wait_for_any(std::span<const std::uint32_t> slots,
+                    std::chrono::steady_clock::time_point until) noexcept;
   /// It is not run, if it has not begun.
   void withdraw(std::uint32_t slot) noexcept;
   /// It has ended, and is not part of the map any more.
@@ -114,6 +115,7 @@ class PoolCore : public std::enable_shared_from_this<PoolCore> {
 
   PoolCore(const PoolOptions& options, std::unique_ptr<work::PoolMemory> memory);
   std::expected<void, Error> start_keeper();
+  static Error refused(ErrorKind kind, std::string hint);
   [[nodiscard]] std::size_t queued() const noexcept;
   [[nodiscard]] bool is_full(std::uint32_t queue) noexcept;
   bool wait_for_room(std::uint32_t queue, WhenFull when_full);

@@ -105,9 +105,11 @@ bool PoolMap::prepare() {
 
 void PoolMap::work_to_the_end() {
   while (account_.finished() < account_.count()) {
-    if (!fate_ && !submit_parts() && active() == 0 && !fate_ && !reclaim_missing()) break;
-    if (active() == 0) {
-      if (fate_) break;
+    take_delayed();
+    const bool any = (!fate_ && submit_parts()) || active() > 0;
+    if (!any && fate_) break;
+    if (!any && delayed_.empty()) {
+      if (!reclaim_missing()) break;
       continue;
     }
     wait_for_parts();
@@ -175,7 +177,7 @@ void PoolMap::wait_for_parts() {
   for (const Part& part : parts_) {
     if (part.slot != kNoSlot) slots.push_back(part.slot);
   }
-  core_->wait_for_any(slots);
+  core_->wait_for_any(slots, delayed_.empty() ? Clock::time_point::max() : delayed_.begin()->first);
 }
 
 /// Nobody has to begin any more; who is about to finds nothing.
@@ -259,9 +261,22 @@ void PoolMap::take_rest(std::size_t place, std::uint64_t from) {
 }
 
 void PoolMap::item_failed(std::uint32_t item, Failure made, bool crashed) {
-  if (!account_.item_failed(item, std::move(made), crashed, !fate_)) return;
+  const auto next = account_.item_failed(item, std::move(made), crashed, !fate_);
+  if (!next) return;
   ++insights_.retries;
-  supply_->put({item, item + 1});
+  const auto delay = order_.part.retry_delay;
+  const auto pause = delay != nullptr ? delay(*next) : std::chrono::nanoseconds(0);
+  delayed_.emplace(pause.count() > 0 ? os::deadline_after(pause) : Clock::time_point{}, item);
+}
+
+/// Those whose pause is over; all of them when nobody is left to wait for.
+void PoolMap::take_delayed() {
+  while (!delayed_.empty() &&
+         (delayed_.begin()->first <= Clock::now() || core_->has_lost_keeper())) {
+    const std::uint32_t item = delayed_.begin()->second;
+    delayed_.erase(delayed_.begin());
+    supply_->put({item, item + 1});
+  }
 }
 
 void PoolMap::note_part(std::size_t place, std::string end) {

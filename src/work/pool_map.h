@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -61,6 +62,7 @@ class PoolMap {
   void died_idle(Failure made);
   void take_rest(std::size_t place, std::uint64_t from);
   void item_failed(std::uint32_t item, Failure made, bool crashed);
+  void take_delayed();
   void note_part(std::size_t place, std::string end);
   void give_up(Failure fate);
   bool reclaim_missing();
@@ -78,6 +80,7 @@ class PoolMap {
   MapMemory places_{};
   std::optional<ItemSupply> supply_{};
   std::vector<Part> parts_{};
+  std::multimap<Clock::time_point, std::uint32_t> delayed_{};  ///< items, until their next attempt
   std::optional<Failure> fate_{};  ///< of all items that have no outcome of their own
   std::uint64_t progress_at_death_ = 0;
   std::size_t submitted_ = 0;

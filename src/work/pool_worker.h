@@ -110,6 +110,7 @@ class PoolWorker final : private PoolSite {
   [[nodiscard]] bool decide(TaskSlot& task, FailureNote& note);
   void hand_back(std::uint32_t slot, TaskSlot& task) noexcept;
   [[nodiscard]] std::int64_t idle_limit() const noexcept;
+  [[nodiscard]] static std::uint64_t errors_written() noexcept;
   [[nodiscard]] std::string stderr_tail() const;
   void call_keeper() const noexcept;
   void wake_another() const noexcept;

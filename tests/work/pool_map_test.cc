@@ -402,6 +402,28 @@ TEST_F(PoolMapThreadsTest, ShutdownThatDrainsRunsAllItems) {
   expect_twice(results, 200, kNone);
 }
 
+TEST_F(PoolMapTest, RulesOfRetriesAreThoseOfTheTask) {
+  Pool pool{{.workers = 2, .retries = 3}};
+  const auto throws_at_first = [](int n) {
+    if (n == 5 && ++shared[kCount] < 3) throw n;
+    return 2 * n;
+  };
+  static std::vector<int> asked;
+  asked.clear();
+  TaskOptions options;
+  options.retry_delay = [](int attempt) -> std::chrono::nanoseconds {
+    asked.push_back(attempt);
+    return 1ms;
+  };
+  expect_twice(pool.map(numbers(10), throws_at_first, options), 10, kNone);
+  EXPECT_EQ(asked, (std::vector{2, 3}));
+  shared[kCount] = 0;
+  options.retry_if = [](const Failure&) { return false; };
+  const auto results = pool.map(numbers(10), throws_at_first, options);
+  EXPECT_EQ(results.failures().items(), 1u);
+  EXPECT_EQ(shared[kCount], 1);
+}
+
 TEST_F(PoolMapThreadsTest, AKilledKeeperCostsWhatHasNoOutcome) {
   Pool pool{{.workers = 2}};
   const pid_t keeper = process_info(pool.submit(own_pid).get().value()).value().parent;

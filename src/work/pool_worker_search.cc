@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: MIT
+
+/// How a worker of a pool finds its tasks: in a range that it has taken, in its mail, in the
+/// queues, in the ranges of others; and how it waits when there are none.
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "os/futex.h"
+#include "os/life_word.h"
+#include "os/relax.h"
+#include "work/memory_limit.h"
+#include "work/pool_worker.h"
+
+namespace tine::work {
+
+using detail::now_ns;
+
+namespace {
+
+/// Tasks that are shorter than this are taken several at a time...
+constexpr std::uint32_t kShort = 2'000;
+/// ...as many as this, or as take so long. The clock is read that rarely.
+constexpr std::uint64_t kMostAtOnce = 32;
+constexpr std::uint64_t kRangeTime = 20'000;
+constexpr std::int64_t kSpin = 20'000;
+constexpr std::int64_t kDoze = 1'000'000;
+/// The keeper looks at the memory of who is awake about that often.
+constexpr std::int64_t kBetweenLooks = 50'000'000;
+constexpr int kDozes = 10;
+constexpr int kMostCredit = 8;
+/// A worker that has written so much to stderr is replaced: writing ends at twice that.
+constexpr std::uint64_t kMostErrors = std::uint64_t{8} << 20;
+
+std::chrono::steady_clock::time_point time_at(std::int64_t ns) {
+  return std::chrono::steady_clock::time_point(std::chrono::nanoseconds(ns));
+}
+
+}  // namespace
+
+// ---- Finding tasks ----
+
+std::uint64_t PoolWorker::range_size() const noexcept {
+  const auto next = seat_.range_next.load(std::memory_order_relaxed);
+  const auto end = seat_.range_end.load(std::memory_order_relaxed);
+  return end > next ? end - next : 0;
+}
+
+/// Requires: the set of those that search holds this worker, unless it has a range.
+std::optional<std::uint32_t> PoolWorker::next_task() {
+  for (;;) {
+    if (const auto slot = next_of_range()) return slot;
+    end_range();
+    if (must_end()) break;
+    if (const auto slot = take_mail()) return slot;
+    if (take_range()) continue;
+    if (const auto slot = steal()) {
+      found_tasks(false);
+      return slot;
+    }
+    if (table_.closing.load() != Closing::no || !wait_for_tasks()) break;
+  }
+  table_.searching.remove(place_);
+  return std::nullopt;
+}
+
+std::optional<std::uint32_t> PoolWorker::next_of_range() {
+  while (range_size() > 0) {
+    const std::uint64_t position = seat_.range_next.load(std::memory_order_relaxed);
+    const std::uint32_t slot =
+        memory_.entry(seat_.range_queue.load(std::memory_order_relaxed), position);
+    const bool ours = slot != kNoSlot && claim(slot);
+    seat_.range_next.store(position + 1, std::memory_order_release);
+    if (ours) return slot;
+  }
+  return std::nullopt;
+}
+
+/// It stays there until it is taken: should we die, the keeper finds it.
+std::optional<std::uint32_t> PoolWorker::take_mail() {
+  const std::uint32_t slot = seat_.mail.load();
+  if (slot >= memory_.slots().size()) return std::nullopt;
+  const bool ours = claim(slot);
+  std::uint32_t seen = slot;
+  seat_.mail.compare_exchange_strong(seen, kNoSlot);
+  if (!ours) return std::nullopt;
+  found_tasks(false);
+  return slot;
+}
+
+bool PoolWorker::claim(std::uint32_t slot) {
+  TaskSlot& task = memory_.slots()[slot];
+  __builtin_prefetch(&task.timeout, 1);  // where attempts are counted
+  seat_.current.store(slot, std::memory_order_release);
+  passed(PoolStep::named_task);
+  if (!task.change(TaskState::queued, TaskState::running, place_)) return false;
+  passed(PoolStep::took_task);
+  const std::uint64_t begun = seat_.begun.load(std::memory_order_relaxed) + 1;
+  // Who waits for room counts by this, unless it goes by the queue's head.
+  seat_.begun.store(
+      begun, options_.max_queued > 0 ? std::memory_order_seq_cst : std::memory_order_relaxed);
+  if (table_.room_wanted.load() != 0 && table_.room_wanted.exchange(0) != 0) {
+    table_.room.fetch_add(1);
+    os::futex_wake_all(os::futex_word(table_.room));
+  }
+  // What is meant for us has to wait now, unless the keeper finds it somebody else.
+  const std::uint32_t mail = seat_.mail.load();
+  if (mail != kNoSlot && mail != slot) call_keeper();
+  while (seat_.hold.load() != 0) os::futex_wait(os::futex_word(seat_.hold), 1);
+  return true;
+}
+
+bool PoolWorker::take_range() {
+  const std::uint32_t seen = std::exchange(seen_in_, kQueues);
+  for (std::uint32_t queue = seen < kQueues ? seen : 0; queue < kQueues; ++queue) {
+    if (!take_range_of(queue, queue == seen)) continue;
+    passed(PoolStep::took_range);
+    found_tasks(queue == seen);
+    return true;
+  }
+  return false;
+}
+
+/// What we leave, and what we have taken together, may be for others.
+void PoolWorker::found_tasks(bool single) noexcept {
+  dozes_ = 0;
+  if (table_.target.load(std::memory_order_relaxed) == 1) return;  // there are no others
+  table_.searching.remove(place_);
+  // Of one that was seen by its entry the tail is still a line away, but not what stands behind it.
+  const bool more = range_size() > 1 || (single ? has_entry() : memory_.backlog() > 0);
+  seen_in_ = kQueues;
+  if (more) wake_another();
+}
+
+bool PoolWorker::take_range_of(std::uint32_t queue, bool entry_seen) {
+  TaskQueue& where = table_.queues[queue];
+  std::uint64_t head = where.head.load();
+  for (;;) {
+    // An entry that has been seen is at hand; the tail would be one more line to wait for.
+    const bool single = entry_seen && memory_.entry(queue, head) != kNoSlot &&
+                        memory_.entry(queue, head + 1) == kNoSlot;
+    const std::uint64_t tail = single ? head + 1 : where.tail.load();
+    if (head >= tail) return false;
+    const std::uint32_t cost = seat_.mean_cost.load(std::memory_order_relaxed);
+    std::uint64_t most = 1;
+    if (cost < kShort && !single) {
+      const std::uint64_t share = (tail - head) / (2 * std::max(1u, table_.alive.load()));
+      most = std::clamp<std::uint64_t>(std::min(share, kRangeTime / std::max(1u, cost)), 1,
+                                       kMostAtOnce);
+    }
+    if (options_.recycle.after_tasks > 0) {
+      most = std::min<std::uint64_t>(most, options_.recycle.after_tasks - tasks_);
+    }
+    const std::uint64_t end = head + std::min(most, tail - head);
+    // First named, then taken: in between, others may take from it as well, which is as good.
+    seat_.range_queue.store(queue, std::memory_order_relaxed);
+    seat_.range_next.store(head, std::memory_order_release);
+    seat_.range_end.store(end, std::memory_order_release);
+    passed(PoolStep::named_range);
+    if (where.head.compare_exchange_strong(head, end)) return true;
+    seat_.range_end.store(0, std::memory_order_release);
+  }
+}
+
+/// What others have taken together and not begun: from the end, where they come last.
+std::optional<std::uint32_t> PoolWorker::steal() {
+  const std::size_t seats = memory_.seats().size();
+  std::size_t left = table_.alive.load(std::memory_order_relaxed);
+  for (std::size_t i = 0; i < seats && left > 0; ++i) {
+    const PoolSeat& other = memory_.seats()[i];
+    if (other.pid.load(std::memory_order_relaxed) == 0) continue;
+    --left;
+    if (i == place_) continue;
+    const std::uint64_t next = other.range_next.load(std::memory_order_acquire);
+    const std::uint64_t end = other.range_end.load(std::memory_order_acquire);
+    const std::uint32_t queue = other.range_queue.load(std::memory_order_acquire);
+    if (end <= next || end - next > kMostAtOnce || queue >= kQueues) continue;
+    for (std::uint64_t position = end; position-- > next;) {
+      const std::uint32_t slot = memory_.entry(queue, position);
+      if (slot == kNoSlot) continue;
+      if (memory_.slots()[slot].load().state == TaskState::queued && claim(slot)) return slot;
+    }
+  }
+  return std::nullopt;
+}
+
+/// What is to be done now and then, when nobody waits for it.
+void PoolWorker::end_range() {
+  if (in_range_ == 0) return;
+  clock_ = now_ns();
+  const std::int64_t elapsed = clock_ - range_began_;
+  if (!std::exchange(knows_cost_, false)) {
+    note_cost(static_cast<std::uint64_t>(elapsed) / in_range_);
+  }
+  in_range_ = 0;
+  const std::uint64_t errors = errors_written();
+  seat_.errors_at_task.store(errors, std::memory_order_relaxed);
+  if (std::exchange(errors_, errors) != errors) call_keeper();  // which passes them on
+}
+
+void PoolWorker::note_cost(std::uint64_t each) noexcept {
+  const std::uint64_t before = seat_.mean_cost.load(std::memory_order_relaxed);
+  const std::uint64_t mean =
+      before == PoolSeat::kUnknownCost || each > before ? each : (3 * before + each) / 4;
+  seat_.mean_cost.store(
+      static_cast<std::uint32_t>(std::clamp<std::uint64_t>(mean, 1, PoolSeat::kUnknownCost - 1)),
+      std::memory_order_relaxed);
+}
+
+bool PoolWorker::must_end() {
+  const PoolRecycle& recycle = options_.recycle;
+  if (seat_.retire.load(std::memory_order_relaxed) != 0) return true;
+  if (recycle.after_tasks > 0 && tasks_ >= recycle.after_tasks) return true;
+  if (errors_ >= kMostErrors) return true;
+  if (tasks_ == 0) return false;  // or nothing would ever get done
+  if (recycle.after_age.count() > 0 && now_ns() - born_ > recycle.after_age.count()) return true;
+  if (recycle.above_rss == 0) return false;
+  constexpr std::int64_t kBetweenOwnLooks = 2'000'000;  // one costs about 2 us
+  const std::int64_t now = now_ns();
+  if (now < next_look_at_rss_) return false;
+  next_look_at_rss_ = now + kBetweenOwnLooks;
+  return own_memory() > recycle.above_rss;
+}
+
+// ---- Waiting for them ----
+
+/// False: the time of an idle worker is over.
+bool PoolWorker::wait_for_tasks() {
+  table_.searching.add(place_);
+  const std::int64_t began = clock_;
+  if (spin()) return true;
+  const bool spun = clock_ - began >= kSpin;
+  const bool dozes = dozes_ < kDozes;
+  const std::int64_t idle = idle_limit();
+  const bool limited = !dozes && idle > 0;
+  const std::int64_t since = clock_;
+  const bool rung = park(dozes ? kDoze : limited ? idle : -1);
+  clock_ = now_ns();
+  // It looks how much memory we have, while we are awake.
+  if (options_.memory > 0 && table_.keeper_asleep.load() > clock_ + kBetweenLooks) call_keeper();
+  if (rung && clock_ - since < kSpin) judge_spinning(spun);
+  if (dozes) {
+    ++dozes_;
+  } else if (limited && !rung) {
+    return false;
+  }
+  if (rung) dozes_ = 0;
+  table_.searching.add(place_);
+  passed(PoolStep::woken);
+  return true;
+}
+
+/// Until we end for want of tasks, or of age; 0: never.
+std::int64_t PoolWorker::idle_limit() const noexcept {
+  const std::int64_t idle = options_.idle_timeout.count();
+  const std::int64_t age = options_.recycle.after_age.count();
+  if (age <= 0) return idle;
+  const std::int64_t left = std::max<std::int64_t>(1, age - (clock_ - born_));
+  return idle > 0 ? std::min(idle, left) : left;
+}
+
+/// We have been rung as soon as we slept. If we had waited awake, that would have paid; if we had,
+/// somebody has waited until he got our CPU. The scheduler may find him another within some
+/// milliseconds; if not, there is none, and we had better sleep for some time to come.
+void PoolWorker::judge_spinning(bool spun) noexcept {
+  constexpr int kMostWasted = 1000;
+  constexpr int kPause = 3000;
+  if (spun && ++wasted_spins_ >= kMostWasted) {
+    wasted_spins_ = 0;
+    spin_credit_ = -kPause;
+  } else {
+    spin_credit_ = std::min(spin_credit_ + (spin_credit_ < 0 ? 1 : 2), kMostCredit);
+  }
+}
+
+bool PoolWorker::has_news() const noexcept {
+  return memory_.backlog() > 0 || seat_.mail.load() != kNoSlot || seat_.retire.load() != 0 ||
+         table_.closing.load() != Closing::no;
+}
+
+/// The same by the entries themselves, which come a line of memory sooner than the tails.
+bool PoolWorker::has_entry() noexcept {
+  for (std::uint32_t queue = 0; queue < kQueues; ++queue) {
+    const auto head = table_.queues[queue].head.load(std::memory_order_acquire);
+    if (memory_.entry(queue, head) == kNoSlot) continue;
+    seen_in_ = queue;
+    return true;
+  }
+  return seat_.mail.load(std::memory_order_relaxed) != kNoSlot ||
+         seat_.retire.load(std::memory_order_relaxed) != 0 ||
+         table_.closing.load(std::memory_order_relaxed) != Closing::no;
+}
+
+/// Only while there is a CPU for each that is awake, the host among them; and as long as that has
+/// paid lately: whoever we have woken may want our CPU.
+bool PoolWorker::spin() noexcept {
+  const std::size_t alive = table_.alive.load(std::memory_order_relaxed);
+  const std::size_t parked = table_.parked.count();
+  clock_ = now_ns();
+  store_if_new(table_.worker_cpu[place_], current_cpu());
+  if (spin_credit_ <= 0 || alive - std::min(alive, parked) + 1 > table_.cpus) return has_news();
+  const std::int64_t until = clock_ + kSpin;
+  do {
+    for (int i = 0; i < 32; ++i) {
+      if (has_entry()) {
+        spin_credit_ = std::min(spin_credit_ + 1, kMostCredit);
+        wasted_spins_ = 0;
+        return true;
+      }
+      os::relax();
+    }
+    clock_ = now_ns();
+  } while (clock_ < until);
+  --spin_credit_;
+  return false;
+}
+
+/// Sleeps for at most `limit` ns, -1: without. False: nobody has rung.
+bool PoolWorker::park(std::int64_t limit) {
+  shared_trips_ = 0;
+  if (limit != kDoze) move_after_ = kFirstMove;
+  const std::uint32_t bell = seat_.bell.load();
+  const bool dozes = limit == kDoze;
+  table_.parked.add(place_);
+  if (dozes) table_.dozing.add(place_);
+  table_.searching.remove(place_);
+  passed(PoolStep::parking);
+  // Whoever has put something before we were seen here: it is seen now.
+  if (!has_news()) {
+    const auto until = limit < 0 ? time_at(std::numeric_limits<std::int64_t>::max() / 2)
+                                 : time_at(now_ns() + limit);
+    os::futex_wait_until(os::futex_word(seat_.bell), bell, until);
+  }
+  table_.dozing.remove(place_);
+  // Who is no longer among the sleepers has been chosen to wake up.
+  const bool chosen = !table_.parked.remove(place_);
+  return chosen || has_news();
+}
+
+}  // namespace tine::work
