@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <array>
 #include <cstring>
 
 #include "os/system_error.h"
@@ -26,13 +27,10 @@ const char* name_of(PayloadKind kind) {
 std::expected<void, Error> write_raw_payload(PayloadHeader header, std::span<const std::byte> bytes,
                                              ByteSink& sink, std::string_view type) {
   const std::size_t offset = offset_of_data(header.kind);
-  // In one piece: memory that grows may move what was written before.
-  std::byte* const to = sink.extend(offset + bytes.size());
-  if (to == nullptr) return os::failed(Stage::encode, sink.errno_value(), std::string(type));
-  std::memset(to, 0, offset);
-  std::memcpy(to, &header, sizeof header);
-  if (!bytes.empty()) std::memcpy(to + offset, bytes.data(), bytes.size());
-  return {};
+  std::array<std::byte, kRangeOffset> head{};
+  std::memcpy(head.data(), &header, sizeof header);
+  if (sink.append(std::span(head).first(offset)) && sink.append(bytes)) return {};
+  return os::failed(Stage::encode, sink.errno_value(), std::string(type));
 }
 
 std::expected<void, Error> write_payload_header(PayloadHeader header, ByteSink& sink,
