@@ -136,6 +136,12 @@ std::expected<SharedRegion, Error> SharedRegion::attach(int file) {
   return no_memory(size);
 }
 
+void prefer_large_pages(void* memory, std::size_t size) noexcept {
+  const Address begin = round_up(reinterpret_cast<Address>(memory), kSharedBlock);
+  const Address end = (reinterpret_cast<Address>(memory) + size) / kSharedBlock * kSharedBlock;
+  if (begin < end) ::madvise(pointer(begin), end - begin, MADV_HUGEPAGE);
+}
+
 SharedRegion::~SharedRegion() {
   if (at_ != nullptr) ::munmap(at_, size_);
 }

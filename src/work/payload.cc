@@ -2,6 +2,7 @@
 #include <array>
 #include <cstring>
 
+#include "os/shared_region.h"
 #include "os/system_error.h"
 #include "tine/detail/codec_payload.h"
 
@@ -23,6 +24,13 @@ const char* name_of(PayloadKind kind) {
 }
 
 }  // namespace
+
+/// Not for gigabytes: a host that gives its guest fresh memory page by page makes large pages of
+/// that twice as slow as small ones, which the kernel has in stock.
+void prefer_large_pages(void* memory, std::size_t size) noexcept {
+  constexpr std::size_t kMost = std::size_t{512} << 20;
+  if (size >= kWorthLargePages && size <= kMost) os::prefer_large_pages(memory, size);
+}
 
 std::expected<void, Error> write_raw_payload(PayloadHeader header, std::span<const std::byte> bytes,
                                              ByteSink& sink, std::string_view type) {
