@@ -103,7 +103,7 @@ def result_row(tools, mebibytes):
             Limit(python["pool"], ours["value"], at_least=5.0),
             Limit(python["executor"], ours["value"], at_least=5.0),
         ],
-        rounds=5 if large else None,
+        rounds=3 if large else None,
         notes=[
             "The bare parent reads when the child says so, tine's when the child is gone. Each call "
             "has fresh memory, so what was touched before is for information. Python's array('d') "
