@@ -25,8 +25,8 @@ const char* name_of(PayloadKind kind) {
 
 }  // namespace
 
-/// Not for gigabytes: a host that gives its guest fresh memory page by page makes large pages of
-/// that twice as slow as small ones, which the kernel has in stock.
+/// Not for gigabytes: in a virtual machine, whose host probably had to find the memory first, 1 GiB
+/// took twice as long in large pages as in small ones (docs/performance.md).
 void prefer_large_pages(void* memory, std::size_t size) noexcept {
   constexpr std::size_t kMost = std::size_t{512} << 20;
   if (size >= kWorthLargePages && size <= kMost) os::prefer_large_pages(memory, size);
