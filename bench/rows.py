@@ -99,6 +99,38 @@ def call_elsewhere_row(tools):
         sources=present(with_small, with_large),
         reference=small,
         limits=[Limit(large, small, at_most=1.10)],
+def result_row(tools, mebibytes):
+    bare = {"fresh": "bare, fresh shared memory", "warm": "bare, touched by both before"}
+    ours = {
+        "place": "tine, call_in_place",
+        "copied": "tine, call_in_place and a copy",
+        "value": "tine, call",
+    }
+    python = {"pool": "Python Pool(1).apply", "executor": "Python ProcessPoolExecutor(1)"}
+    large = mebibytes > 100
+    count = "1" if large else str(tools.jobs(5))
+    options = ["--rounds", "0", "--size", f"{mebibytes}M", "--count", count]
+    script = str(PEERS / "python_result.py")
+    return Row(
+        name=f"result-{mebibytes}",
+        title=f"a vector<double> of {mebibytes:,} MiB, from complete in the child to added up here",
+        sources=present(
+            tools.server(bare | ours, "call_result", *options),
+            tools.server(python, "python", script, str(mebibytes << 20)),
+        ),
+        reference=bare["fresh"],
+        limits=[
+            Limit(bare["fresh"], ours["place"], at_least=1.4),
+            Limit(ours["value"], ours["copied"], at_most=1.0),
+            Limit(python["pool"], ours["value"], at_least=5.0),
+            Limit(python["executor"], ours["value"], at_least=5.0),
+        ],
+        rounds=3 if large else None,
+        notes=[
+            "The bare parent reads when the child says so, tine's when the child is gone. Each call "
+            "has fresh memory, so what was touched before is for information. Python's array('d') "
+            "is not added up."
+        ],
     )
 
 
@@ -472,6 +504,8 @@ ROWS = {
     "call-10": lambda tools: call_row(tools, 10),
     "call-1024": lambda tools: call_row(tools, 1024),
     "call-elsewhere": call_elsewhere_row,
+    "result-64": lambda tools: result_row(tools, 64),
+    "result-1024": lambda tools: result_row(tools, 1024),
     "run-tiny": lambda tools: run_row(
         tools, "run-tiny", tools.find("tiny"), "a tiny static program"
     ),

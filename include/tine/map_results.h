@@ -151,7 +151,9 @@ namespace detail {
 template <class R>
 class Column {
  public:
-  explicit Column(std::size_t size) : values_(std::allocator<R>{}.allocate(size)), made_(size) {}
+  explicit Column(std::size_t size) : values_(std::allocator<R>{}.allocate(size)), made_(size) {
+    prefer_large_pages(values_, size * sizeof(R));
+  }
   Column(const Column&) = delete;
   Column& operator=(const Column&) = delete;
   ~Column() {

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
@@ -43,8 +44,19 @@ int populate_pages(Address from, Address until) noexcept {
   return 0;
 }
 
-/// Not asked for again in this process, once it was refused, or slow for want of whole blocks.
-std::atomic<bool> blocks_are_to_be_had{true};
+/// What large pages have saved, less what they cost, in nanoseconds. They are not asked for any
+/// more in this process once it is used up: they were refused, or memory is in pieces, and the
+/// kernel works for milliseconds on each. One that takes long among many that do not is worth its
+/// time.
+std::atomic<std::int64_t> credit_of_blocks{10'000'000};
+constexpr std::int64_t kMostCredit = 20'000'000;
+constexpr std::int64_t kSmallPages = 800'000;  // what a block takes without
+
+void account_for_block(bool done, std::int64_t took) noexcept {
+  const std::int64_t before = credit_of_blocks.load(std::memory_order_relaxed);
+  const std::int64_t after = std::min(before + kSmallPages - took, kMostCredit);
+  credit_of_blocks.store(done ? after : 0, std::memory_order_relaxed);
+}
 
 /// The clock of this thread's own work, which a busy machine does not hasten.
 std::int64_t own_nanoseconds() noexcept {
@@ -58,14 +70,11 @@ std::int64_t own_nanoseconds() noexcept {
 /// Source: mm/khugepaged.c: where nothing is mapped yet MADV_COLLAPSE is EINVAL, so the first page
 /// comes first. madvise(2): it goes by none of the settings for transparent huge pages.
 bool populate_block(Address at) noexcept {
-  constexpr std::int64_t kTooLong = 1'000'000;
-  if (!blocks_are_to_be_had.load(std::memory_order_relaxed)) return false;
+  if (credit_of_blocks.load(std::memory_order_relaxed) <= 0) return false;
   if (populate_pages(at, at + 1) != 0) return false;
   const std::int64_t began = own_nanoseconds();
   const bool done = ::madvise(pointer(at), kSharedBlock, MADV_COLLAPSE) == 0;
-  if (!done || own_nanoseconds() - began > kTooLong) {
-    blocks_are_to_be_had.store(false, std::memory_order_relaxed);
-  }
+  account_for_block(done, own_nanoseconds() - began);
   return done;
 }
 
@@ -125,6 +134,12 @@ std::expected<SharedRegion, Error> SharedRegion::attach(int file) {
   const auto size = static_cast<std::size_t>(found.st_size);
   if (std::byte* const at = map_shared(file, size)) return SharedRegion(at, size);
   return no_memory(size);
+}
+
+void prefer_large_pages(void* memory, std::size_t size) noexcept {
+  const Address begin = round_up(reinterpret_cast<Address>(memory), kSharedBlock);
+  const Address end = (reinterpret_cast<Address>(memory) + size) / kSharedBlock * kSharedBlock;
+  if (begin < end) ::madvise(pointer(begin), end - begin, MADV_HUGEPAGE);
 }
 
 SharedRegion::~SharedRegion() {

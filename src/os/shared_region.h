@@ -24,6 +24,9 @@ namespace tine::os {
 /// which is several times as fast.
 inline constexpr std::size_t kSharedBlock = std::size_t{2} << 20;
 
+/// For memory of any kind, before it is touched. Source: madvise(2), MADV_HUGEPAGE
+void prefer_large_pages(void* memory, std::size_t size) noexcept;
+
 class SharedRegion {
  public:
   SharedRegion() noexcept = default;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
+#include <array>
 #include <cstring>
 
+#include "os/shared_region.h"
 #include "os/system_error.h"
 #include "tine/detail/codec_payload.h"
 
@@ -23,16 +25,20 @@ const char* name_of(PayloadKind kind) {
 
 }  // namespace
 
+/// Not for gigabytes: in a virtual machine, whose host probably had to find the memory first, 1 GiB
+/// took twice as long in large pages as in small ones (docs/performance.md).
+void prefer_large_pages(void* memory, std::size_t size) noexcept {
+  constexpr std::size_t kMost = std::size_t{512} << 20;
+  if (size >= kWorthLargePages && size <= kMost) os::prefer_large_pages(memory, size);
+}
+
 std::expected<void, Error> write_raw_payload(PayloadHeader header, std::span<const std::byte> bytes,
                                              ByteSink& sink, std::string_view type) {
   const std::size_t offset = offset_of_data(header.kind);
-  // In one piece: memory that grows may move what was written before.
-  std::byte* const to = sink.extend(offset + bytes.size());
-  if (to == nullptr) return os::failed(Stage::encode, sink.errno_value(), std::string(type));
-  std::memset(to, 0, offset);
-  std::memcpy(to, &header, sizeof header);
-  if (!bytes.empty()) std::memcpy(to + offset, bytes.data(), bytes.size());
-  return {};
+  std::array<std::byte, kRangeOffset> head{};
+  std::memcpy(head.data(), &header, sizeof header);
+  if (sink.append(std::span(head).first(offset)) && sink.append(bytes)) return {};
+  return os::failed(Stage::encode, sink.errno_value(), std::string(type));
 }
 
 std::expected<void, Error> write_payload_header(PayloadHeader header, ByteSink& sink,

@@ -5,6 +5,7 @@
 /// so that a lack of memory is a refusal and not a SIGBUS. Owner: the caller, of the region.
 
 #include <cstddef>
+#include <span>
 
 #include "os/shared_region.h"
 #include "tine/detail/byte_sink.h"
@@ -26,9 +27,11 @@ class RegionSink final : public detail::ByteSink {
   [[nodiscard]] std::size_t ready() const noexcept { return ready_; }
   /// What comes next overwrites what was written behind `position`.
   void rewind(std::size_t position) noexcept;
+  bool append(std::span<const std::byte> bytes) override;
 
  private:
   bool grow(std::size_t size) override;
+  bool provide(std::size_t until);
 
   os::SharedPart region_;
   std::size_t ready_;

@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
+#include <cstring>
 
 #include "tine/detail/byte_sink.h"
 
 namespace tine::detail {
+
+bool ByteSink::append(std::span<const std::byte> bytes) {
+  if (bytes.empty()) return true;
+  std::byte* const to = extend(bytes.size());
+  if (to != nullptr) std::memcpy(to, bytes.data(), bytes.size());
+  return to != nullptr;
+}
 
 void VectorSink::lengthen(std::size_t size) {
   const std::size_t used = written();

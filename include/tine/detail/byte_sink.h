@@ -5,6 +5,7 @@
 /// in any release.
 
 #include <cstddef>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -23,6 +24,9 @@ class ByteSink {
     if (size > static_cast<std::size_t>(end_ - next_) && !grow(size)) return nullptr;
     return std::exchange(next_, next_ + size);
   }
+
+  /// Writes these behind those before. False: refused.
+  [[nodiscard]] virtual bool append(std::span<const std::byte> bytes);
 
   /// Why the last extend() was refused.
   [[nodiscard]] int errno_value() const noexcept { return errno_value_; }

@@ -173,15 +173,31 @@ std::expected<T, Error> value_from_bytes(std::span<const std::byte> bytes) {
   return std::bit_cast<T>(copy);
 }
 
-/// The same for a vector or string, whose elements need not be aligned where they are.
+/// Memory that is about to be written for the first time: in large pages that takes half the time.
+/// Where it is little, or the kernel does not want to, nothing happens.
+void prefer_large_pages(void* memory, std::size_t size) noexcept;
+constexpr std::size_t kWorthLargePages = std::size_t{4} << 20;
+
+/// A T of the elements [first, first + count).
+template <class T>
+T range_of(const typename RangeOf<T>::Element* first, std::size_t count) {
+  // Made in one go: an assignment to an empty one takes twice as long for short ones.
+  if (count < kWorthLargePages / sizeof(*first)) return T(first, first + count);
+  T value;
+  value.reserve(count);
+  prefer_large_pages(value.data(), count * sizeof(*first));
+  value.assign(first, first + count);
+  return value;
+}
+
+/// value_from_bytes() for a vector or string, whose elements need not be aligned where they are.
 template <class T>
 std::expected<T, Error> range_from_bytes(std::span<const std::byte> bytes) {
   using E = typename RangeOf<T>::Element;
   const std::size_t count = bytes.size() / sizeof(E);
   const bool is_aligned = reinterpret_cast<std::uintptr_t>(bytes.data()) % alignof(E) == 0;
   const E* const first = reinterpret_cast<const E*>(bytes.data());
-  // Made in one go: an assignment to an empty one takes twice as long for short ones.
-  T value(first, is_aligned ? first + count : first);
+  T value = range_of<T>(first, is_aligned ? count : 0);
   if (!is_aligned) {
     value.reserve(count);
     for (std::size_t i = 0; i < count; ++i) {
