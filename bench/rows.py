@@ -99,6 +99,9 @@ def call_elsewhere_row(tools):
         sources=present(with_small, with_large),
         reference=small,
         limits=[Limit(large, small, at_most=1.10)],
+    )
+
+
 def result_row(tools, mebibytes):
     bare = {"fresh": "bare, fresh shared memory", "warm": "bare, touched by both before"}
     ours = {
