@@ -282,6 +282,16 @@ TEST_F(ForkServerTest, WithoutAnEntryForWorkersTheErrorsSaySo) {
   has("waited for 0");
 }
 
+TEST_F(ForkServerTest, WorkersThatEndBeforeTheyBeginAreNotMadeForEver) {
+  const std::string said = Command{test::host_program("late_entry")}.read().value();
+  const auto call_said = said.find("call: 'a function' exited with 64");
+  const auto task_said = said.find("task: 'a task' lost");
+  ASSERT_NE(call_said, std::string::npos) << said;
+  ASSERT_NE(task_said, std::string::npos) << said;
+  EXPECT_NE(said.find("worker_main", call_said), std::string::npos) << said;
+  EXPECT_NE(said.find("worker_main", task_said), std::string::npos) << said;
+}
+
 TEST_F(ForkServerTest, AForkedChildHasNoneOfOurs) {
   ASSERT_TRUE(ForkServer::start());
   const auto seen = call([] { return ForkServer::is_running(); });
