@@ -33,11 +33,14 @@ bool send(int socket, const T& report, std::span<const int> fds = {}) noexcept {
   return os::send_message(socket, std::as_bytes(std::span(&report, 1)), fds) == 0;
 }
 
-/// A report, and what came with it. Errors: ETIMEDOUT, ECONNRESET, EBADMSG, or of the socket.
+/// A report, and what came with it. Errors: ETIMEDOUT, ECANCELED, ECONNRESET, EBADMSG, or of the
+/// socket.
 template <class T>
-std::expected<std::pair<T, std::vector<Fd>>, int> receive(int socket, os::Deadline until) {
-  switch (os::poll_pidfd(socket, -1, until)) {
+std::expected<std::pair<T, std::vector<Fd>>, int> receive(int socket, os::Deadline until,
+                                                          int other = -1) {
+  switch (os::poll_pidfd(socket, other, until)) {
     case os::PidfdWait::ended: break;  // there is something, or will never be
+    case os::PidfdWait::other_readable: return std::unexpected(ECANCELED);
     default: return std::unexpected(ETIMEDOUT);
   }
   auto message = os::receive_message(socket);
@@ -59,8 +62,8 @@ bool tell_birth(int reports, pid_t pid, int pidfd, int errno_value) noexcept {
 
 bool tell_end(int reports, const Finished& finished) noexcept { return send(reports, finished); }
 
-std::expected<Newborn, int> await_birth(int reports, os::Deadline until) {
-  auto received = receive<Birth>(reports, until);
+std::expected<Newborn, int> await_birth(int reports, os::Deadline until, int other) {
+  auto received = receive<Birth>(reports, until, other);
   if (!received) return std::unexpected(received.error());
   auto& [birth, fds] = *received;
   if (birth.pid <= 0) return std::unexpected(birth.errno_value);

@@ -46,9 +46,11 @@ struct Newborn {
   Fd pidfd{};
 };
 /// What the server has to say of the child, waiting for that at most until `until`.
-/// Errors: the errno of its fork; ECONNRESET: the server is gone; ETIMEDOUT.
+/// Errors: the errno of its fork; ECONNRESET: the server is gone; ETIMEDOUT; ECANCELED: `other` is
+/// readable.
 std::expected<Newborn, int> await_birth(int reports,
-                                        std::optional<std::chrono::steady_clock::time_point> until);
+                                        std::optional<std::chrono::steady_clock::time_point> until,
+                                        int other = -1);
 
 /// Makes it a child of ours, opens the gate, and begins its time.
 Child adopt(const LaunchOptions& options, Newborn child, GuardianSeat seat, Fd reports, Fd gate);

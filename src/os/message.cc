@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "os/message.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -46,7 +47,28 @@ std::expected<SocketPair, Error> make_socket_pair() {
   return pair;
 }
 
-int send_message(int socket, std::span<const std::byte> bytes, std::span<const int> fds) noexcept {
+namespace {
+
+/// 0: there is room, or nobody to make any.
+int await_room(int socket, Deadline until, int other) noexcept {
+  pollfd watched[2] = {{socket, POLLOUT, 0}, {other, POLLIN, 0}};
+  for (;;) {
+    timespec left{};
+    if (until) {
+      const auto ns = (*until - std::chrono::steady_clock::now()).count();
+      if (ns > 0) left = {ns / 1'000'000'000, ns % 1'000'000'000};
+    }
+    const int ready = ::ppoll(watched, 2, until ? &left : nullptr, nullptr);
+    if (ready == 0) return ETIMEDOUT;
+    if (ready < 0) continue;  // EINTR
+    return watched[0].revents != 0 ? 0 : ECANCELED;
+  }
+}
+
+}  // namespace
+
+int send_message(int socket, std::span<const std::byte> bytes, std::span<const int> fds,
+                 Deadline until, int other) noexcept {
   iovec part{const_cast<std::byte*>(bytes.data()), bytes.size()};
   Control control;
   msghdr message{};
@@ -61,8 +83,10 @@ int send_message(int socket, std::span<const std::byte> bytes, std::span<const i
     head->cmsg_len = CMSG_LEN(fds.size_bytes());
     std::memcpy(CMSG_DATA(head), fds.data(), fds.size_bytes());
   }
-  while (::sendmsg(socket, &message, MSG_NOSIGNAL) < 0) {
-    if (errno != EINTR) return errno;
+  while (::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+    if (errno != EINTR && errno != EAGAIN) return errno;
+    if (errno == EINTR) continue;
+    if (const int error = await_room(socket, until, other)) return error;
   }
   return 0;
 }
@@ -81,7 +105,10 @@ std::expected<Message, int> receive_message(int socket) {
     do {
       got = ::recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
     } while (got < 0 && errno == EINTR);
-    if (got >= 0 && control != nullptr) into.fds = descriptors_of(message);
+    if (got >= 0 && control != nullptr) {
+      into.fds = descriptors_of(message);
+      into.cut = (message.msg_flags & MSG_CTRUNC) != 0;
+    }
     return got;
   };
   Message message;

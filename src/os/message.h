@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "os/pidfd.h"
 #include "tine/error.h"
 #include "tine/fd.h"
 
@@ -24,12 +25,16 @@ std::expected<SocketPair, Error> make_socket_pair();
 /// Sends all of it, or nothing. The receiver gets descriptors of its own. Never a SIGPIPE.
 /// Errors: 0, or the errno (EPIPE: nobody will read it; EMSGSIZE: more than the buffer of the
 /// socket, some 200 KiB). Requires: at most kMostPassed descriptors.
+/// Blocks: while the receiver's queue is full, at most until `until` (ETIMEDOUT) or until `other`
+/// is readable (ECANCELED).
 inline constexpr std::size_t kMostPassed = 16;
-int send_message(int socket, std::span<const std::byte> bytes, std::span<const int> fds) noexcept;
+int send_message(int socket, std::span<const std::byte> bytes, std::span<const int> fds,
+                 Deadline until = {}, int other = -1) noexcept;
 
 struct Message {
   std::vector<std::byte> bytes{};
   std::vector<Fd> fds{};  ///< close on exec
+  bool cut = false;       ///< there was no room for all descriptors in our table
 };
 /// Waits for the next one. Empty bytes: the other side is gone.
 /// Errors: the errno.   Throws bad_alloc.

@@ -46,6 +46,7 @@ const char* action_of(Stage stage) {
 /// For errors that no system call made.
 const char* kind_text(ErrorKind kind) {
   switch (kind) {
+    case ErrorKind::not_found: return "it cannot be found";
     case ErrorKind::invalid_argument: return "the request makes no sense";
     case ErrorKind::reaped_elsewhere: return "its status went to another wait of this process";
     case ErrorKind::output_limit: return "more output than the capture limit";

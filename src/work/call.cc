@@ -9,6 +9,7 @@
 #include "work/call_channel.h"
 #include "work/call_order.h"
 #include "work/child_errors.h"
+#include "work/elsewhere.h"
 #include "work/memory_limit.h"
 #include "work/symbolise.h"
 
@@ -28,6 +29,15 @@ Failure not_started(const std::string& name, Error error) {
   failure.cause = Cause::not_started;
   failure.subject = subject_of(name);
   failure.error = std::move(error);
+  return failure;
+}
+
+/// The time of a call may be up, and it may be cancelled, while the fork server does not answer.
+Failure not_made(const std::string& name, Error error) {
+  const ErrorKind kind = error.kind;
+  Failure failure = not_started(name, std::move(error));
+  if (kind == ErrorKind::timed_out) failure.cause = Cause::timed_out;
+  if (kind == ErrorKind::cancelled) failure.cause = Cause::cancelled;
   return failure;
 }
 
@@ -148,11 +158,21 @@ struct detail::PendingCall::State {
       if (const auto crash = work::read_crash(channel.report())) {
         made.backtrace = work::backtrace_text(crash->addresses());
       }
+      if (!has_begun()) made.message = "before the function began";
       return made;
     }
     Failure made = failure(Cause::exited);
-    made.message = "it ended by exit instead of returning";
+    made.message = has_begun() ? "it ended by exit instead of returning" : why_not_begun();
     return made;
+  }
+
+  [[nodiscard]] bool has_begun() const noexcept { return channel.stage() != CallStage::not_begun; }
+
+  [[nodiscard]] std::string why_not_begun() const {
+    if ((*finished)->status.code() == work::kBadOrder) {
+      return "before the function began: no memory, no descriptors or no code of ours";
+    }
+    return "before the function began: does main begin with tine::worker_main()?";
   }
 
   Result<CallPayload> result() const {
@@ -172,6 +192,7 @@ struct detail::PendingCall::State {
             options.name,
             {ErrorKind::not_found, 0, Stage::prepare, subject_of(options.name), why}));
       }
+      case CallStage::not_begun:
       case CallStage::running: break;
     }
     return std::unexpected(of_silence());
@@ -239,7 +260,7 @@ std::expected<detail::PendingCall, Failure> detail::PendingCall::start(const Cal
   auto errors = ChildErrors::create();
   if (!errors) return std::unexpected(not_started(options.name, errors.error()));
   auto child = start_child(options, work, *channel, *errors);
-  if (!child) return std::unexpected(not_started(options.name, child.error()));
+  if (!child) return std::unexpected(not_made(options.name, child.error()));
   errors->keep_from_later_children();
   auto state = std::make_unique<State>(options, std::move(*channel), std::move(*errors));
   state->child = std::move(*child);

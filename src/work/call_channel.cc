@@ -92,6 +92,7 @@ std::expected<CallChannel, Error> CallChannel::create(Reach reach) {
     channel.region_ = std::make_shared<Region>(std::move(*reserved));
   }
   channel.begin();
+  if (reach == Reach::any_process) channel.head().stage.store(CallStage::not_begun);
   return channel;
 }
 
@@ -102,6 +103,7 @@ std::expected<CallChannel, Error> CallChannel::attach(int file) {
   if (!region) return std::unexpected(region.error());
   CallChannel channel;
   channel.region_ = std::make_shared<Region>(std::move(*region));
+  channel.head().stage.store(CallStage::running);
   return channel;
 }
 
@@ -184,7 +186,7 @@ CrashReport& CallChannel::report() const noexcept {
 
 CallStage CallChannel::stage() const noexcept {
   const CallStage stage = head().stage.load(std::memory_order_acquire);
-  return stage <= CallStage::refused ? stage : CallStage::running;
+  return stage <= CallStage::not_begun ? stage : CallStage::running;
 }
 
 std::span<const std::byte> CallChannel::payload() const noexcept {

@@ -32,7 +32,8 @@ enum class CallStage : std::uint32_t {
   threw,          ///< the payload is an ExceptionRecord
   unencodable,    ///< the payload is an Error's text: the value could not be written
   out_of_memory,  ///< bad_alloc left the function
-  refused         ///< the payload is an Error's text: nothing has been run
+  refused,        ///< the payload is an Error's text: nothing has been run
+  not_begun       ///< a child that is no copy has not found the channel yet
 };
 
 class CallChannel {

@@ -43,7 +43,8 @@ std::expected<Child, Error> start_call_elsewhere(const CallOptions& options,
                           .inherit_stdin = options.inherit_stdin,
                           .leave_descendants = options.leave_descendants};
   const int file = channel.file();
-  return start_elsewhere(options.start, how, std::move(order), errors.file(), std::span(&file, 1));
+  return start_elsewhere(options.start, how, std::move(order), errors.file(), std::span(&file, 1),
+                         options.cancel);
 }
 
 int run_call_order(std::span<const std::byte> body, std::vector<Fd> fds,

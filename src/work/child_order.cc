@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <new>
 #include <string>
@@ -34,8 +35,9 @@ namespace {
 
 /// Less than what a socket takes in one message, by default.
 constexpr std::size_t kMostInMessage = std::size_t{64} << 10;
-constexpr std::byte kInMessage{0};
+/// Before the order, or alone: then the order is in the file that comes last.
 constexpr std::byte kInFile{1};
+constexpr std::byte kLeaveDescendants{2};
 
 std::expected<Fd, int> in_file(std::span<const std::byte> bytes) {
   Fd file = os::above_stdio(Fd{::memfd_create("tine-order", MFD_CLOEXEC)});
@@ -61,11 +63,12 @@ std::expected<std::vector<std::byte>, int> from_file(int file) {
 
 }  // namespace
 
-int send_order(int socket, const ChildOrder& order, std::span<const int> fds) {
+int send_order(int socket, const ChildOrder& order, std::span<const int> fds, os::Deadline until,
+               int other) {
   const auto encoded = encode(order);
   if (!encoded) return EINVAL;
-  std::vector<std::byte> message{kInMessage};
-  std::vector<int> passed;
+  std::vector<std::byte> message{order.leave_descendants ? kLeaveDescendants : std::byte{0}};
+  std::vector<int> passed(fds.begin(), fds.end());
   Fd file;
   if (encoded->size() <= kMostInMessage) {
     message.insert(message.end(), encoded->begin(), encoded->end());
@@ -73,30 +76,25 @@ int send_order(int socket, const ChildOrder& order, std::span<const int> fds) {
     auto made = in_file(*encoded);
     if (!made) return made.error();
     file = std::move(*made);
-    message.front() = kInFile;
+    message.front() |= kInFile;
     passed.push_back(file.get());
   }
-  passed.insert(passed.end(), fds.begin(), fds.end());
-  return os::send_message(socket, message, passed);
+  return os::send_message(socket, message, passed, until, other);
 }
 
-std::expected<ReceivedOrder, int> receive_order(int socket) {
+bool ReceivedOrder::leave_descendants() const noexcept {
+  return (message.bytes.front() & kLeaveDescendants) != std::byte{0};
+}
+
+std::expected<ReceivedOrder, int> receive_order(int socket, std::vector<Fd>* some) {
   auto message = os::receive_message(socket);
   if (!message) return std::unexpected(message.error());
   if (message->bytes.empty()) return std::unexpected(ECONNRESET);
-  std::vector<std::byte> bytes;
-  const bool is_file = message->bytes.front() == kInFile;
-  if (is_file && !message->fds.empty()) {
-    auto read = from_file(message->fds.front().get());
-    if (!read) return std::unexpected(read.error());
-    bytes = std::move(*read);
-    message->fds.erase(message->fds.begin());
-  } else {
-    bytes.assign(message->bytes.begin() + 1, message->bytes.end());
+  if (message->cut) {
+    if (some != nullptr) *some = std::move(message->fds);
+    return std::unexpected(EMFILE);
   }
-  auto order = decode<ChildOrder>(bytes);
-  if (!order) return std::unexpected(EBADMSG);
-  return ReceivedOrder{std::move(*order), std::move(message->fds)};
+  return ReceivedOrder{std::move(*message)};
 }
 
 std::expected<void, Error> add_code(ChildOrder& order, Code function) {
@@ -126,8 +124,32 @@ std::vector<Fd> settle(const ChildOrder& order, std::vector<Fd> fds) {
   return fds;
 }
 
-int do_order(const ChildOrder& order, std::vector<Fd> fds) {
-  fds = settle(order, std::move(fds));
+std::expected<ChildOrder, int> read_order(os::Message& message) {
+  const std::span<const std::byte> bytes(message.bytes);
+  std::expected<ChildOrder, Error> order;
+  if ((bytes.front() & kInFile) == std::byte{0}) {
+    order = decode<ChildOrder>(bytes.subspan(1));
+  } else {
+    if (message.fds.empty()) return std::unexpected(EBADMSG);
+    const auto read = from_file(message.fds.back().get());
+    if (!read) return std::unexpected(read.error());
+    message.fds.pop_back();
+    order = decode<ChildOrder>(*read);
+  }
+  if (!order || message.fds.size() < kOwnFds) return std::unexpected(EBADMSG);
+  return std::move(*order);
+}
+
+int could_not_begin(const char* why) noexcept {
+  std::fprintf(stderr, "tine: a child could not begin: %s\n", why);
+  return kBadOrder;
+}
+
+int do_order(os::Message message) {
+  const auto read = read_order(message);
+  if (!read) return could_not_begin(std::strerror(read.error()));  // NOLINT: one thread
+  const ChildOrder& order = *read;
+  std::vector<Fd> fds = settle(order, std::move(message.fds));
   prepare_crash_reports();
   std::optional<Error> unknown;
   for (const CodeOfHost& code : order.code) {
@@ -143,13 +165,11 @@ int do_order(const ChildOrder& order, std::vector<Fd> fds) {
 
 }  // namespace
 
-int run_order(const ChildOrder& order, std::vector<Fd> fds) noexcept {
-  if (fds.size() < kOwnFds) return kBadOrder;  // our table of descriptors was full
+int run_order(ReceivedOrder received) noexcept {
   try {
-    return do_order(order, std::move(fds));
+    return do_order(std::move(received.message));
   } catch (const std::exception& exception) {
-    std::fprintf(stderr, "tine: a child could not begin: %s\n", exception.what());
-    return kBadOrder;
+    return could_not_begin(exception.what());
   }
 }
 

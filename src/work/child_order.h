@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "tine/cancel.h"
 #include "tine/child.h"
 #include "tine/error.h"
 #include "tine/fd.h"
@@ -42,16 +43,18 @@ enum OrderFd : std::size_t { kCwdFd, kStdinFd, kStdoutFd, kStderrFd, kOwnFds };
 
 /// Makes a child for `order` by fork_server or spawn. `stderr_fd` and `fds` become its own.
 ///
-/// Errors: fork_server_lost, no_worker_entry, not_found (its code lies in no module), and those of
-///         launch() and start().
+/// Errors: fork_server_lost, no_worker_entry, not_found (its code lies in no module), timed_out and
+///         cancelled (while the fork server did not answer), and those of launch() and start().
 std::expected<Child, Error> start_elsewhere(StartMethod method, const LaunchOptions& options,
                                             ChildOrder order, int stderr_fd,
-                                            std::span<const int> fds);
+                                            std::span<const int> fds,
+                                            const CancelToken& cancel = {});
 
 /// Adds where `function` is, unless it is there or nullptr. Errors: not_found.
 std::expected<void, Error> add_code(ChildOrder& order, Code function);
 
+struct ReceivedOrder;
 /// In the child: does it. Gives the exit code.
-int run_order(const ChildOrder& order, std::vector<Fd> fds) noexcept;
+int run_order(ReceivedOrder received) noexcept;
 
 }  // namespace tine::work

@@ -12,7 +12,6 @@
 #include <string_view>
 #include <utility>
 
-#include "os/message.h"
 #include "os/own_fds.h"
 #include "os/pidfd.h"
 #include "os/system_error.h"
@@ -75,7 +74,7 @@ std::expected<Child, Error> spawn_order(const LaunchOptions& options, const Chil
 
 std::expected<Child, Error> start_elsewhere(StartMethod method, const LaunchOptions& options,
                                             ChildOrder order, int stderr_fd,
-                                            std::span<const int> fds) {
+                                            std::span<const int> fds, const CancelToken& cancel) {
   const Fd here = os::above_stdio(Fd{::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC)});
   const Fd null = os::above_stdio(Fd{::open("/dev/null", O_RDWR | O_CLOEXEC)});
   if (!null) return os::failed(Stage::open, errno, "/dev/null");
@@ -88,7 +87,7 @@ std::expected<Child, Error> start_elsewhere(StartMethod method, const LaunchOpti
   passed[kStderrFd] = stdio_or(stderr_fd, null.get());
   passed.insert(passed.end(), fds.begin(), fds.end());
   if (method == StartMethod::fork_server) {
-    auto child = ask_fork_server(options, order, passed);
+    auto child = ask_fork_server(options, order, passed, cancel);
     if (!child) return std::unexpected(std::move(child.error()));
     if (*child) return std::move(**child);
     if (!has_worker_entry()) return std::unexpected(fork_server_error());
@@ -111,7 +110,7 @@ std::optional<int> worker_main(int argc, char** argv) {
                  os::make_error(Stage::read, received.error(), "an order").to_string().c_str());
     return work::kBadOrder;
   }
-  return work::run_order(received->order, std::move(received->fds));
+  return work::run_order(std::move(*received));
 }
 
 }  // namespace tine

@@ -97,7 +97,7 @@ Error lost(std::string hint) {
 /// One request. Errors: ECONNRESET: the server died of it, or beside it.
 std::expected<Child, int> request(const RunningServer& from, const LaunchOptions& options,
                                   const ChildOrder& order, std::span<const int> fds,
-                                  os::Deadline until) {
+                                  os::Deadline until, int cancel) {
   auto reports = os::make_socket_pair();
   auto gate = os::make_pipe();
   auto seat = child::reserve_guardian_seat();
@@ -106,12 +106,12 @@ std::expected<Child, int> request(const RunningServer& from, const LaunchOptions
   os::note_own(gate->write.get());
   std::vector<int> passed{reports->theirs.get(), gate->read.get()};
   passed.insert(passed.end(), fds.begin(), fds.end());
-  if (const int error = send_order(from.requests.get(), order, passed)) {
+  if (const int error = send_order(from.requests.get(), order, passed, until, cancel)) {
     return std::unexpected(error);
   }
   reports->theirs.reset();
   gate->read.reset();
-  auto newborn = child::await_birth(reports->ours.get(), until);
+  auto newborn = child::await_birth(reports->ours.get(), until, cancel);
   if (!newborn) return std::unexpected(newborn.error());
   return child::adopt(options, std::move(*newborn), std::move(*seat), std::move(reports->ours),
                       std::move(gate->write));
@@ -121,13 +121,14 @@ std::expected<Child, int> request(const RunningServer& from, const LaunchOptions
 
 std::expected<std::optional<Child>, Error> ask_fork_server(const LaunchOptions& options,
                                                            const ChildOrder& order,
-                                                           std::span<const int> fds) {
+                                                           std::span<const int> fds,
+                                                           const CancelToken& cancel) {
   const auto asked = server();
   if (!asked) return std::nullopt;
   const os::Deadline until =
       options.timeout.count() > 0 ? os::deadline_after(options.timeout) : os::Deadline{};
   for (;;) {
-    auto child = request(*asked, options, order, fds, until);
+    auto child = request(*asked, options, order, fds, until, cancel.fd());
     if (child) return std::move(*child);
     switch (child.error()) {
       case ECONNRESET:
@@ -135,6 +136,13 @@ std::expected<std::optional<Child>, Error> ask_fork_server(const LaunchOptions& 
         if (asked->is_heard()) continue;
         return std::nullopt;
       case EPIPE: return std::nullopt;
+      case ETIMEDOUT:
+      case ECANCELED: {
+        auto error = os::make_error(Stage::fork, child.error(), "a function, by the fork server");
+        error.hint = "it has not answered: " + std::to_string(asked->board().server.load()) +
+                     " is stopped, busy or in its preload";
+        return std::unexpected(std::move(error));
+      }
       default: return os::failed(Stage::fork, child.error(), "a function, by the fork server");
     }
   }
@@ -144,7 +152,7 @@ Error fork_server_error() {
   const auto asked = server();
   if (!asked) return lost("call tine::ForkServer::start() first thing in main");
   const char* const reason = asked->board().reason.data();
-  return lost(*reason != '\0' ? std::string("its preload failed: ") + reason
+  return lost(*reason != '\0' ? reason
                               : "its keeper was killed; with tine::worker_main() in main children "
                                 "would be spawned instead");
 }

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <exception>
 #include <map>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -34,8 +35,14 @@ class Server {
       : board_(board), requests_(requests.get()), host_(host.get()) {}
 
   int run() {
-    const bool watched = loop_.watch(requests_, EPOLLIN, [this] { on_request(); }).has_value() &&
+    const auto serve = [this] {
+      board_.idle.store(false);
+      on_request();
+      board_.idle.store(true);
+    };
+    const bool watched = loop_.watch(requests_, EPOLLIN, serve).has_value() &&
                          loop_.watch(host_, EPOLLIN, [this] { over_ = true; }).has_value();
+    board_.idle.store(true);
     while (watched && !over_) loop_.run_once();
     return watched ? 0 : 1;
   }
@@ -50,21 +57,23 @@ class Server {
   enum Ends : std::size_t { kReports, kGate, kOrder };
 
   void on_request() {
-    auto received = receive_order(requests_);
+    std::vector<Fd> some;
+    auto received = receive_order(requests_, &some);
     if (!received) {
       over_ = received.error() == ECONNRESET;
+      if (!some.empty()) child::tell_birth(some[kReports].get(), 0, -1, EMFILE);
       return;
     }
-    auto& fds = received->fds;
-    if (fds.size() < kOrder) return;  // no room for more of them: the host sees its ends closed
+    auto& fds = received->message.fds;
+    if (fds.size() < kOrder) return;
     Fd reports = os::above_stdio(std::move(fds[kReports]));
     Fd gate = std::move(fds[kGate]);
     fds.erase(fds.begin(), fds.begin() + kOrder);
     os::note_own(reports.get());
     const LaunchOptions how{.inherit_stdin = true,  // the order brings one
-                            .leave_descendants = received->order.leave_descendants};
-    auto child = child::launch_for_host(
-        how, std::move(gate), [&] { return run_order(received->order, std::move(received->fds)); });
+                            .leave_descendants = received->leave_descendants()};
+    auto child = child::launch_for_host(how, std::move(gate),
+                                        [&] { return run_order(std::move(*received)); });
     board_.served.fetch_add(1);
     if (!child) {
       child::tell_birth(reports.get(), 0, -1, std::max(1, child.error().errno_value));
@@ -106,14 +115,14 @@ constexpr int kPreloadFailed = 70;
 
 bool preload(ForkServerBoard& board, const ForkServerOptions& options) {
   if (options.preload == nullptr) return true;
-  write_reason(board, "preload ended the process");
+  write_reason(board, "its preload ended the process");
   try {
     options.preload();
   } catch (const std::exception& exception) {
-    write_reason(board, exception.what());
+    write_reason(board, std::string("its preload failed: ") + exception.what());
     return false;
   } catch (...) {
-    write_reason(board, "preload threw something that is no std::exception");
+    write_reason(board, "its preload threw something that is no std::exception");
     return false;
   }
   write_reason(board, {});
@@ -148,9 +157,13 @@ int run_fork_server_keeper(ForkServerBoard& board, Fd requests, Fd host,
   const LaunchOptions how{.grace = std::chrono::milliseconds(0), .name = "tine-server"};
   for (int in_vain = 0; in_vain < kMostInVain;) {
     const std::uint64_t served = board.served.load();
+    board.idle.store(false);
     auto server = child::launch_for_host(
         how, {}, [&] { return run_server(board, requests, host, options, self); });
-    if (!server) return 1;
+    if (!server) {
+      write_reason(board, server.error().to_string());
+      return 1;
+    }
     board.server.store(server->pid());
     if (!wait_for_server(*server, requests, host)) {
       [[maybe_unused]] const auto ended = server->terminate(std::chrono::milliseconds(0));
@@ -158,7 +171,8 @@ int run_fork_server_keeper(ForkServerBoard& board, Fd requests, Fd host,
     }
     board.server.store(0);
     [[maybe_unused]] const auto ended = server->wait();
-    in_vain = board.served.load() == served ? in_vain + 1 : 0;
+    // A server that had nothing to do did not die of what it did.
+    in_vain = board.idle.load() || board.served.load() != served ? 0 : in_vain + 1;
   }
   return 1;
 }

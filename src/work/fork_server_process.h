@@ -21,7 +21,8 @@ namespace tine::work {
 struct ForkServerBoard {
   std::atomic<pid_t> server{0};
   std::atomic<std::uint64_t> served{0};  ///< requests, by all servers
-  /// Why the last preload failed; empty: it did not. Written before the server dies of it.
+  std::atomic<bool> idle{false};         ///< the server has begun, and has no request in hand
+  /// Why there is no server; empty: there is, or its keeper was killed. Written before that is so.
   std::array<char, 1024> reason{};
 };
 

@@ -166,7 +166,8 @@ class PoolCore : public std::enable_shared_from_this<PoolCore> {
 
   std::mutex mutex_{};  ///< for all that follows
   bool closed_ = false;
-  bool settled_ = false;  ///< the keeper's death has been seen to
+  bool settled_ = false;     ///< the keeper's death has been seen to
+  int keepers_in_vain_ = 0;  ///< in a row, that have ended before they began
   std::shared_ptr<PoolCore> successor_{};
   std::unordered_map<std::uint32_t, std::uint32_t> moved_{};  ///< slots, to those of the successor
   std::vector<std::uint32_t> free_{};

@@ -121,7 +121,13 @@ Failure PoolCore::failure_of(std::uint32_t slot, const std::string& name) const 
     case TaskState::failed: break;
     case TaskState::cancelled:
     case TaskState::cancelling: made.cause = Cause::cancelled; return made;
-    default: made.error = refused(ErrorKind::no_such_process, "its keeper is gone"); return made;
+    default:
+      made.error = refused(ErrorKind::no_such_process,
+                           keepers_in_vain_ == 0
+                               ? "its keeper is gone"
+                               : "its keeper ended before it began: if it was spawned, does main "
+                                 "begin with tine::worker_main()?");
+      return made;
   }
   made.cause = Cause::out_of_memory;
   if (task.kind == ResultKind::broken) return broken_failure(name);

@@ -14,6 +14,7 @@
 #include <ranges>
 #include <utility>
 
+#include "os/life_word.h"
 #include "work/pool_core.h"
 
 namespace tine::detail {
@@ -62,11 +63,18 @@ void PoolCore::settle_locked() noexcept {
   bury_keeper_locked();
 }
 
-/// Without one, as when there are threads by now, everything is lost.
+/// Without one, as when there are threads by now, everything is lost. Keepers that end before they
+/// have begun are not made for ever: the next would fare no better.
 void PoolCore::start_successor() {
+  constexpr int kMostInVain = 3;
+  keepers_in_vain_ = os::has_owner(table_.life) ? 0 : keepers_in_vain_ + 1;
+  if (keepers_in_vain_ == kMostInVain) return;
   PoolOptions options = options_;
   options.workers = static_cast<int>(table_.target.load());
-  if (auto started = PoolCore::start(options)) successor_ = std::move(*started);
+  if (auto started = PoolCore::start(options)) {
+    (*started)->keepers_in_vain_ = keepers_in_vain_;
+    successor_ = std::move(*started);
+  }
 }
 
 /// In the order of the queues: also what workers have taken together and not begun.

@@ -7,10 +7,12 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cstdlib>
+#include <fstream>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -44,6 +46,13 @@ int wait_at_gate() {
   ++board.begun;
   while (board.gate.load() == 0) ::sched_yield();
   return 7;
+}
+
+bool is_asleep(pid_t pid) {
+  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+  std::string number, name, state;
+  stat >> number >> name >> state;
+  return state == "S";
 }
 
 struct ForkServerTest : test::CleanProcessTest {
@@ -105,6 +114,43 @@ TEST_F(ForkServerTest, B096_AKilledServerIsReplacedAndItsChildrenStillDeliver) {
     board.gate = 1;
     EXPECT_EQ(old.get().value(), 7);
   }
+}
+
+TEST_F(ForkServerTest, AnIdleServerMayBeKilledAnyNumberOfTimes) {
+  ASSERT_TRUE(ForkServer::start({.preload = [] { ++board.counted; }}));
+  for (int i = 1; i <= 5; ++i) {
+    // Behind its preload it sleeps for want of requests only.
+    EXPECT_TRUE(eventually([&] { return board.counted == i; }));
+    EXPECT_TRUE(eventually([] { return is_asleep(ForkServer::server_pid()); }));
+    const pid_t server = ForkServer::server_pid();
+    ::kill(server, SIGKILL);
+    wait_for_another(server);
+  }
+  EXPECT_TRUE(ForkServer::is_running());
+  EXPECT_EQ(call(kByServer, add, 1, 2).value(), 3);
+}
+
+TEST_F(ForkServerTest, AStoppedServerHoldsNobody) {
+  ASSERT_TRUE(ForkServer::start());
+  EXPECT_EQ(call(kByServer, add, 1, 2).value(), 3);
+  const pid_t server = ForkServer::server_pid();
+  ::kill(server, SIGSTOP);
+  const auto late = call({.timeout = 20ms, .start = StartMethod::fork_server}, add, 1, 2);
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().cause, Cause::timed_out);
+  EXPECT_NE(late.error().to_string().find(std::to_string(server)), std::string::npos)
+      << late.error().to_string();
+  CancelSource source;
+  source.cancel();
+  CallOptions cancelled = kByServer;
+  cancelled.cancel = source.token();
+  // More than its socket holds.
+  for (int i = 0; i < 1000; ++i) {
+    EXPECT_EQ(call(cancelled, add, 1, 2).error().cause, Cause::cancelled);
+  }
+  ::kill(server, SIGCONT);
+  EXPECT_EQ(call(kByServer, add, 1, 2).value(), 3);
+  EXPECT_EQ(ForkServer::server_pid(), server);
 }
 
 TEST_F(ForkServerTest, APoolOutlivesTheServerThatMadeIt) {
@@ -189,6 +235,20 @@ TEST_F(ForkServerTest, AFailingPreloadIsTold) {
   });
 }
 
+std::size_t size_of(const std::vector<char>& bytes) { return bytes.size(); }
+
+TEST_F(ForkServerNoAsanTest, ArgumentsBeyondTheServersMemoryCostOneCall) {
+  ASSERT_TRUE(ForkServer::start({.preload = [] {
+    const rlimit room{128_MiB, 128_MiB};
+    ::setrlimit(RLIMIT_DATA, &room);
+  }}));
+  EXPECT_EQ(call(kByServer, add, 1, 2).value(), 3);
+  const pid_t server = ForkServer::server_pid();
+  EXPECT_FALSE(call(kByServer, size_of, std::vector<char>(128_MiB)));
+  EXPECT_EQ(ForkServer::server_pid(), server);
+  EXPECT_EQ(call(kByServer, add, 1, 2).value(), 3);
+}
+
 // ---- Hosts that die ----
 
 TEST_F(ForkServerTest, WithTheHostDiesAllThatItHasMade) {
@@ -220,6 +280,16 @@ TEST_F(ForkServerTest, WithoutAnEntryForWorkersTheErrorsSaySo) {
   has("its keeper was killed");
   has("again: 42\n");
   has("waited for 0");
+}
+
+TEST_F(ForkServerTest, WorkersThatEndBeforeTheyBeginAreNotMadeForEver) {
+  const std::string said = Command{test::host_program("late_entry")}.read().value();
+  const auto call_said = said.find("call: 'a function' exited with 64");
+  const auto task_said = said.find("task: 'a task' lost");
+  ASSERT_NE(call_said, std::string::npos) << said;
+  ASSERT_NE(task_said, std::string::npos) << said;
+  EXPECT_NE(said.find("worker_main", call_said), std::string::npos) << said;
+  EXPECT_NE(said.find("worker_main", task_said), std::string::npos) << said;
 }
 
 TEST_F(ForkServerTest, AForkedChildHasNoneOfOurs) {
