@@ -2,6 +2,7 @@
 #include "work/call_channel.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <exception>
 #include <mutex>
@@ -12,6 +13,7 @@
 
 #include "os/own_fds.h"
 #include "os/own_pid.h"
+#include "os/system_error.h"
 #include "work/exception_record.h"
 #include "work/region_sink.h"
 
@@ -94,6 +96,17 @@ std::expected<CallChannel, Error> CallChannel::create(Reach reach) {
   channel.begin();
   if (reach == Reach::any_process) channel.head().stage.store(CallStage::not_begun);
   return channel;
+}
+
+std::expected<void, Error> CallChannel::put_arguments(std::span<const std::byte> bytes) const {
+  RegionSink to = sink();
+  if (to.append(bytes)) return {};
+  return os::failed(Stage::prepare, ENOMEM, "the arguments of a call");
+}
+
+std::span<const std::byte> CallChannel::arguments(std::uint64_t size) const noexcept {
+  const std::uint64_t most = region_->memory.size() - kPayloadOffset;
+  return {region_->memory.data() + kPayloadOffset, static_cast<std::size_t>(std::min(size, most))};
 }
 
 int CallChannel::file() const noexcept { return region_->file.get(); }

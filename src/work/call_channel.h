@@ -47,6 +47,10 @@ class CallChannel {
   static std::expected<CallChannel, Error> create(Reach reach = Reach::copies);
   /// In a child that is no copy.
   static std::expected<CallChannel, Error> attach(int file);
+  /// Before such a child begins: what it finds there until it writes its value.
+  /// Errors: out_of_memory.
+  [[nodiscard]] std::expected<void, Error> put_arguments(std::span<const std::byte> bytes) const;
+  [[nodiscard]] std::span<const std::byte> arguments(std::uint64_t size) const noexcept;
   /// What it attaches; -1 for a channel for copies.
   [[nodiscard]] int file() const noexcept;
 

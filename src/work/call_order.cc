@@ -14,8 +14,8 @@ namespace tine::work {
 namespace {
 
 struct CallOrder {
-  std::uint64_t thunk = 0;  ///< the host's address of it
-  std::vector<std::byte> arguments{};
+  std::uint64_t thunk = 0;      ///< the host's address of it
+  std::uint64_t arguments = 0;  ///< how many bytes they are, in the channel
   std::uint64_t memory = 0;
   bool core_dump = false;
 };
@@ -32,10 +32,11 @@ std::expected<Child, Error> start_call_elsewhere(const CallOptions& options,
     if (auto added = add_code(order, function); !added) return std::unexpected(added.error());
   }
   auto body = encode(CallOrder{.thunk = reinterpret_cast<std::uint64_t>(thunk),
-                               .arguments = call.arguments,
+                               .arguments = call.arguments.size(),
                                .memory = options.memory,
                                .core_dump = options.core_dump});
   if (!body) return std::unexpected(body.error());
+  if (auto put = channel.put_arguments(call.arguments); !put) return std::unexpected(put.error());
   order.body = std::move(*body);
   const LaunchOptions how{.timeout = options.timeout,
                           .grace = options.grace,
@@ -60,7 +61,9 @@ int run_call_order(std::span<const std::byte> body, std::vector<Fd> fds,
   if (order->memory > 0) limit_memory(order->memory);
   const auto hosts = reinterpret_cast<detail::Code>(order->thunk);  // NOLINT: an address
   const auto thunk = reinterpret_cast<detail::PortableCall::Thunk>(detail::code_here(hosts));
-  return channel->run([&](detail::ByteSink& sink) { return thunk(order->arguments, sink); });
+  // The value comes where they were: by then they have been read.
+  const auto arguments = channel->arguments(order->arguments);
+  return channel->run([&](detail::ByteSink& sink) { return thunk(arguments, sink); });
 }
 
 }  // namespace tine::work

@@ -78,7 +78,7 @@ std::expected<Child, Error> start_elsewhere(StartMethod method, const LaunchOpti
   const Fd here = os::above_stdio(Fd{::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC)});
   const Fd null = os::above_stdio(Fd{::open("/dev/null", O_RDWR | O_CLOEXEC)});
   if (!null) return os::failed(Stage::open, errno, "/dev/null");
-  order.name = options.name;
+  order.name = options.name.empty() ? program_invocation_short_name : options.name;
   order.leave_descendants = options.leave_descendants;
   std::vector<int> passed(kOwnFds, null.get());
   if (here) passed[kCwdFd] = here.get();  // else fchdir() there fails, and says nothing

@@ -78,6 +78,7 @@ PoolWorker::PoolWorker(PoolMemory& memory, const PoolOptions& options, std::size
       seat_(memory.seats()[seat]),
       keeper_fd_(keeper_fd),
       born_(now_ns()) {
+  clock_ = born_;
   memory_.set_share(seat + 1, memory.seats().size() + 1);
 }
 
@@ -121,7 +122,7 @@ bool PoolWorker::initialize() {
 // ---- Running them ----
 
 void PoolWorker::begin_attempt(TaskSlot& task) noexcept {
-  if (task.timeout > 0) clock_ = now_ns();
+  if (task.timeout > 0 || in_range_ == 0) clock_ = now_ns();
   if (in_range_ == 0 || task.timeout > 0) attempt_began_ = clock_;
   if (in_range_ == 0) range_began_ = attempt_began_;
   if (task.timeout == 0) return;

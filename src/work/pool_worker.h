@@ -111,6 +111,7 @@ class PoolWorker final : private PoolSite {
   void hand_back(std::uint32_t slot, TaskSlot& task) noexcept;
   [[nodiscard]] std::int64_t idle_limit() const noexcept;
   [[nodiscard]] static std::uint64_t errors_written() noexcept;
+  void look_at_errors();
   [[nodiscard]] std::string stderr_tail() const;
   void call_keeper() const noexcept;
   void wake_another() const noexcept;
@@ -131,6 +132,7 @@ class PoolWorker final : private PoolSite {
   std::int64_t range_began_ = 0;
   std::int64_t attempt_began_ = 0;
   const std::int64_t born_;
+  int looks_saved_ = 0;  ///< at stderr, since the last one
   std::int64_t next_look_at_rss_ = 0;
   std::uint64_t errors_ = 0;  ///< written to stderr so far
   int dozes_ = 0;

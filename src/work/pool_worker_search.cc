@@ -32,6 +32,10 @@ constexpr std::int64_t kDoze = 1'000'000;
 constexpr std::int64_t kBetweenLooks = 50'000'000;
 constexpr int kDozes = 10;
 constexpr int kMostCredit = 8;
+/// What has taken less (ns) has hardly written to stderr, for a write alone takes as long; to look
+/// every time would be most of what a short task costs. So many looks may be saved in a row.
+constexpr std::int64_t kTooShortToWrite = 300;
+constexpr int kMostSaved = 64;
 /// A worker that has written so much to stderr is replaced: writing ends at twice that.
 constexpr std::uint64_t kMostErrors = std::uint64_t{8} << 20;
 
@@ -196,6 +200,12 @@ void PoolWorker::end_range() {
     note_cost(static_cast<std::uint64_t>(elapsed) / in_range_);
   }
   in_range_ = 0;
+  if (elapsed < kTooShortToWrite && ++looks_saved_ < kMostSaved) return;
+  look_at_errors();
+}
+
+void PoolWorker::look_at_errors() {
+  looks_saved_ = 0;
   const std::uint64_t errors = errors_written();
   seat_.errors_at_task.store(errors, std::memory_order_relaxed);
   if (std::exchange(errors_, errors) != errors) call_keeper();  // which passes them on
@@ -299,7 +309,6 @@ bool PoolWorker::has_entry() noexcept {
 bool PoolWorker::spin() noexcept {
   const std::size_t alive = table_.alive.load(std::memory_order_relaxed);
   const std::size_t parked = table_.parked.count();
-  clock_ = now_ns();
   store_if_new(table_.worker_cpu[place_], current_cpu());
   if (spin_credit_ <= 0 || alive - std::min(alive, parked) + 1 > table_.cpus) return has_news();
   const std::int64_t until = clock_ + kSpin;
@@ -320,6 +329,7 @@ bool PoolWorker::spin() noexcept {
 
 /// Sleeps for at most `limit` ns, -1: without. False: nobody has rung.
 bool PoolWorker::park(std::int64_t limit) {
+  if (looks_saved_ > 0) look_at_errors();
   shared_trips_ = 0;
   if (limit != kDoze) move_after_ = kFirstMove;
   const std::uint32_t bell = seat_.bell.load();
