@@ -33,7 +33,7 @@ namespace tine {
 
 struct ForkServerOptions {
   /// Runs once in each server before it serves: loads what all children are to have. One that
-  /// throws or ends the process is told by the calls.
+  /// throws, ends the process or leaves threads running is told by the calls.
   void (*preload)() = nullptr;
   ThreadPolicy threads = ThreadPolicy::refuse;
 };

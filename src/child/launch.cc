@@ -86,7 +86,8 @@ int thread_count() noexcept {
   return static_cast<int>(task.st_nlink) - 2 - sanitizers_own;
 }
 
-/// A thread that was joined a moment ago may still be counted: asks again for up to 5 ms.
+}  // namespace
+
 bool single_threaded() noexcept {
   if (omp_pause_resource_all != nullptr) {
     constexpr int kHard = 2;  // omp_pause_hard
@@ -99,6 +100,8 @@ bool single_threaded() noexcept {
   }
   return true;
 }
+
+namespace {
 
 /// Whether it has no buffer of its own, but writes to a FILE at once. The usual answer comes
 /// without dynamic_cast, which would be page faults in each child.

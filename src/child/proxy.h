@@ -28,6 +28,10 @@ namespace tine::child {
 
 // ---- In the server ----
 
+/// Whether there is no other thread. One that was joined a moment ago may still be counted: asks
+/// again for up to 5 ms. The idle threads of OpenMP are ended.
+[[nodiscard]] bool single_threaded() noexcept;
+
 /// Forks. The handle waits for the child and reaps it; it is in no table of ours. Without a gate
 /// it begins at once.
 /// Requires: one thread. Errors: too_many_processes, out_of_memory, too_many_files.

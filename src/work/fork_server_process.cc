@@ -83,7 +83,7 @@ class Server {
     child::tell_birth(reports.get(), child->pid(), pidfd, 0);
     const auto made = made_.emplace(pidfd, Made{std::move(*child), std::move(reports)}).first;
     if (!loop_.watch(pidfd, EPOLLIN, [this, pidfd] { on_ended(pidfd); })) {
-      // Without memory to watch it: the kernel tells the host of its end, and init reaps it.
+      // Without memory to watch it, it is ended here and now.
       made_.erase(made);
     }
   }
@@ -125,8 +125,10 @@ bool preload(ForkServerBoard& board, const ForkServerOptions& options) {
     write_reason(board, "its preload threw something that is no std::exception");
     return false;
   }
-  write_reason(board, {});
-  return true;
+  const bool alone = child::single_threaded();
+  write_reason(board,
+               alone ? "" : "its preload left threads running, beside which nobody can fork");
+  return alone;
 }
 
 int run_server(ForkServerBoard& board, const Fd& requests, const Fd& host,

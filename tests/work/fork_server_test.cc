@@ -21,6 +21,7 @@
 
 #include "support/clean_process_test.h"
 #include "tine/tine.h"
+#include "work/elsewhere.h"
 
 namespace tine {
 namespace {
@@ -247,6 +248,19 @@ TEST_F(ForkServerNoAsanTest, ArgumentsBeyondTheServersMemoryCostOneCall) {
   EXPECT_FALSE(call(kByServer, size_of, std::vector<char>(128_MiB)));
   EXPECT_EQ(ForkServer::server_pid(), server);
   EXPECT_EQ(call(kByServer, add, 1, 2).value(), 3);
+}
+
+TEST_F(ForkServerThreadsTest, APreloadThatLeavesThreadsIsTold) {
+  test::in_a_fork([] {
+    ASSERT_TRUE(ForkServer::start({.preload = [] {
+      std::thread([] {
+        for (;;) ::pause();
+      }).detach();
+    }}));
+    EXPECT_TRUE(eventually([] { return !ForkServer::is_running(); }));
+    EXPECT_NE(work::fork_server_error().to_string().find("left threads"), std::string::npos);
+    ForkServer::stop();
+  });
 }
 
 // ---- Hosts that die ----
