@@ -18,7 +18,8 @@
 /// The server may be killed: its keeper, a process that never runs anything of yours, makes a new
 /// one. What the old one had forked goes on, and requests that it had not answered are made again.
 /// With the keeper gone too, children are spawned if the program has worker_main(), else calls fail
-/// with Error{fork_server_lost}.
+/// with Error{fork_server_lost}. While it is stopped, or still in its preload, a call waits for it
+/// until its timeout or its CancelToken says otherwise, and the making of a pool without limit.
 /// Threads: all of it is safe, apart from start(). After a fork: the child has no fork server.
 
 #include <sys/types.h>

@@ -94,25 +94,31 @@ Error lost(std::string hint) {
   return {ErrorKind::fork_server_lost, 0, Stage::fork, "a function", std::move(hint)};
 }
 
-/// One request. Errors: ECONNRESET: the server died of it, or beside it.
-std::expected<Child, int> request(const RunningServer& from, const LaunchOptions& options,
-                                  const ChildOrder& order, std::span<const int> fds,
-                                  os::Deadline until, int cancel) {
+std::unexpected<Error> refused(int errno_value) {
+  return os::failed(Stage::fork, errno_value, "a function, by the fork server");
+}
+
+/// One request. Errors: with ECONNRESET: the server died of it, or beside it.
+std::expected<Child, Error> request(const RunningServer& from, const LaunchOptions& options,
+                                    const ChildOrder& order, std::span<const int> fds,
+                                    os::Deadline until, int cancel) {
   auto reports = os::make_socket_pair();
+  if (!reports) return std::unexpected(reports.error());
   auto gate = os::make_pipe();
+  if (!gate) return std::unexpected(gate.error());
   auto seat = child::reserve_guardian_seat();
-  if (!reports || !gate || !seat) return std::unexpected(EMFILE);
+  if (!seat) return std::unexpected(seat.error());
   os::note_own(reports->ours.get());
   os::note_own(gate->write.get());
   std::vector<int> passed{reports->theirs.get(), gate->read.get()};
   passed.insert(passed.end(), fds.begin(), fds.end());
   if (const int error = send_order(from.requests.get(), order, passed, until, cancel)) {
-    return std::unexpected(error);
+    return refused(error);
   }
   reports->theirs.reset();
   gate->read.reset();
   auto newborn = child::await_birth(reports->ours.get(), until, cancel);
-  if (!newborn) return std::unexpected(newborn.error());
+  if (!newborn) return refused(newborn.error());
   return child::adopt(options, std::move(*newborn), std::move(*seat), std::move(reports->ours),
                       std::move(gate->write));
 }
@@ -130,20 +136,18 @@ std::expected<std::optional<Child>, Error> ask_fork_server(const LaunchOptions& 
   for (;;) {
     auto child = request(*asked, options, order, fds, until, cancel.fd());
     if (child) return std::move(*child);
-    switch (child.error()) {
+    switch (Error& error = child.error(); error.errno_value) {
       case ECONNRESET:
         // The keeper makes another one, and nothing of ours has run: once more.
         if (asked->is_heard()) continue;
         return std::nullopt;
       case EPIPE: return std::nullopt;
       case ETIMEDOUT:
-      case ECANCELED: {
-        auto error = os::make_error(Stage::fork, child.error(), "a function, by the fork server");
+      case ECANCELED:
         error.hint = "it has not answered: " + std::to_string(asked->board().server.load()) +
                      " is stopped, busy or in its preload";
-        return std::unexpected(std::move(error));
-      }
-      default: return os::failed(Stage::fork, child.error(), "a function, by the fork server");
+        [[fallthrough]];
+      default: return std::unexpected(std::move(error));
     }
   }
 }

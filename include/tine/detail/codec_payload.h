@@ -174,9 +174,11 @@ std::expected<T, Error> value_from_bytes(std::span<const std::byte> bytes) {
 }
 
 /// Memory that is about to be written for the first time: in large pages that takes half the time.
-/// Where it is little, or the kernel does not want to, nothing happens.
+/// Where it is little, or the kernel does not want to, nothing happens. Above the limit malloc maps
+/// each block by itself (M_MMAP_THRESHOLD goes no further), so that the mark goes with the block;
+/// below, pieces of the heap would stay marked, each a mapping of its own.
 void prefer_large_pages(void* memory, std::size_t size) noexcept;
-constexpr std::size_t kWorthLargePages = std::size_t{4} << 20;
+constexpr std::size_t kWorthLargePages = (std::size_t{32} << 20) + 1;
 
 /// A T of the elements [first, first + count).
 template <class T>
