@@ -114,17 +114,6 @@ Failure undecodable(const std::string& name, Error error);
 template <class F, class... Args>
 using CallValue = std::decay_t<std::invoke_result_t<F, Args...>>;
 
-template <class R, class F, class Arguments>
-std::expected<void, Error> call_and_write(F& fn, Arguments& arguments, ByteSink& sink) {
-  if constexpr (std::is_void_v<R>) {
-    std::apply(fn, std::move(arguments));
-    return {};
-  } else {
-    const R value = std::apply(fn, std::move(arguments));
-    return write_payload<R>(value, sink);
-  }
-}
-
 /// References all: what is moved from is the child's copy.
 template <class R, class F, class... Args>
 CallWork work_of(F& fn, Args&... args) {

@@ -181,11 +181,8 @@ struct PortableCall {
   std::vector<std::byte> arguments{};
 };
 
-/// Where it is run: reads the arguments, calls, writes the value.
-template <class R, class F, class... Ts>
-std::expected<void, Error> run_portable(std::span<const std::byte> bytes, ByteSink& sink) {
-  F fn = read_function<F>(bytes);
-  std::tuple<Ts...> arguments{read_argument<Ts>(bytes)...};
+template <class R, class F, class Arguments>
+std::expected<void, Error> call_and_write(F& fn, Arguments& arguments, ByteSink& sink) {
   if constexpr (std::is_void_v<R>) {
     std::apply(fn, std::move(arguments));
     return {};
@@ -193,6 +190,14 @@ std::expected<void, Error> run_portable(std::span<const std::byte> bytes, ByteSi
     const R value = std::apply(fn, std::move(arguments));
     return write_payload<R>(value, sink);
   }
+}
+
+/// Where it is run: reads the arguments, calls, writes the value.
+template <class R, class F, class... Ts>
+std::expected<void, Error> run_portable(std::span<const std::byte> bytes, ByteSink& sink) {
+  F fn = read_function<F>(bytes);
+  std::tuple<Ts...> arguments{read_argument<Ts>(bytes)...};
+  return call_and_write<R>(fn, arguments, sink);
 }
 
 /// Whether a call of F with these arguments, giving R, can be one.
