@@ -116,14 +116,16 @@ using CallValue = std::decay_t<std::invoke_result_t<F, Args...>>;
 
 /// References all: what is moved from is the child's copy.
 template <class R, class F, class... Args>
-CallWork work_of(F& fn, Args&... args) {
+CallWork work_of(StartMethod start, F& fn, Args&... args) {
   CallWork work;
   work.body = [&](ByteSink& sink) {
     auto arguments = std::forward_as_tuple(std::forward<Args>(args)...);
     return call_and_write<R>(fn, arguments, sink);
   };
   if constexpr (is_portable<R, F, Args...>()) {
-    work.portable = [&] { return make_portable<R>(fn, args...); };
+    if (start != StartMethod::fork) {
+      work.portable = [&] { return make_portable<R>(fn, args...); };
+    }
   }
   return work;
 }
@@ -157,7 +159,7 @@ template <class F, class... Args>
 [[nodiscard]] Result<detail::CallValue<F, Args...>> call(const CallOptions& options, F&& fn,
                                                          Args&&... args) {
   using R = detail::CallValue<F, Args...>;
-  const auto work = detail::work_of<R, F, Args...>(fn, args...);
+  const auto work = detail::work_of<R, F, Args...>(options.start, fn, args...);
   return detail::value_of<R>(options.name, detail::run_call(options, work));
 }
 
@@ -197,7 +199,7 @@ template <class F, class... Args>
     -> Result<SharedArray<typename detail::RangeOf<detail::CallValue<F, Args...>>::Element>> {
   using R = detail::CallValue<F, Args...>;
   using Element = typename detail::RangeOf<R>::Element;
-  const auto work = detail::work_of<R, F, Args...>(fn, args...);
+  const auto work = detail::work_of<R, F, Args...>(options.start, fn, args...);
   auto payload = detail::run_call(options, work);
   if (!payload) return std::unexpected(std::move(payload.error()));
   auto elements = detail::view_payload<Element>(payload->bytes());

@@ -72,7 +72,7 @@ template <class F, class... Args>
 [[nodiscard]] Future<detail::CallValue<F, Args...>> call_async(const CallOptions& options, F&& fn,
                                                                Args&&... args) {
   using R = detail::CallValue<F, Args...>;
-  const auto work = detail::work_of<R, F, Args...>(fn, args...);
+  const auto work = detail::work_of<R, F, Args...>(options.start, fn, args...);
   return Future<R>(detail::PendingCall::start(options, work), options.name);
 }
 

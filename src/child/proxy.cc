@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "child/proxy.h"
 
-#include <poll.h>
 
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <span>
