@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "child/proxy.h"
 
-
 #include <cerrno>
 #include <cstring>
 #include <span>
