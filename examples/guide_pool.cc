@@ -55,6 +55,10 @@ int main() {
   for (auto& square : squares) sum += square.get().value();
   std::printf("a sum: %ld\n", sum);
 
+  // A large result, read where its worker has put it.
+  auto table = pool.submit([] { return std::vector<double>(1'000'000, 0.5); });
+  std::printf("in place: %zu numbers\n", table.get_in_place().value().size());
+
   // What is no longer wanted.
   auto unwanted = pool.submit([] {
     for (;;) {

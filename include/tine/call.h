@@ -38,6 +38,7 @@
 #include "tine/detail/portable.h"
 #include "tine/error.h"
 #include "tine/launch.h"
+#include "tine/shared_array.h"
 #include "tine/start_method.h"
 
 namespace tine {
@@ -168,28 +169,6 @@ template <class F, class... Args>
 [[nodiscard]] Result<detail::CallValue<F, Args...>> call(F&& fn, Args&&... args) {
   return call(CallOptions{}, std::forward<F>(fn), std::forward<Args>(args)...);
 }
-
-/// The elements of a vector or string that a child has made, where it has put them: read in place,
-/// without a copy. Copies share the memory, which goes with the last of them.
-template <class T>
-class SharedArray {
- public:
-  SharedArray() noexcept = default;
-  SharedArray(std::shared_ptr<const void> owner, std::span<const T> elements) noexcept
-      : owner_(std::move(owner)), elements_(elements) {}
-
-  [[nodiscard]] std::size_t size() const noexcept { return elements_.size(); }
-  [[nodiscard]] bool empty() const noexcept { return elements_.empty(); }
-  [[nodiscard]] const T* data() const noexcept { return elements_.data(); }
-  [[nodiscard]] const T& operator[](std::size_t at) const noexcept { return elements_[at]; }
-  [[nodiscard]] auto begin() const noexcept { return elements_.begin(); }
-  [[nodiscard]] auto end() const noexcept { return elements_.end(); }
-  [[nodiscard]] std::span<const T> span() const noexcept { return elements_; }
-
- private:
-  std::shared_ptr<const void> owner_;
-  std::span<const T> elements_;
-};
 
 /// call() for a function that gives a vector or string of plain values, which may be of any size:
 /// what it gives is read where the child has put it.

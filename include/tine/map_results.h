@@ -17,7 +17,6 @@
 #include <sys/types.h>
 #include <algorithm>
 #include <chrono>
-#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
@@ -30,6 +29,7 @@
 #include <vector>
 
 #include "tine/detail/codec_payload.h"
+#include "tine/detail/indexed_iterator.h"
 #include "tine/error.h"
 
 namespace tine {
@@ -254,49 +254,26 @@ class MapResults {
 };
 
 template <class R>
-class MapResults<R>::iterator {
+class MapResults<R>::iterator : public detail::IndexedIterator<iterator, ItemResult<R>> {
  public:
-  using iterator_concept = std::random_access_iterator_tag;
-  using iterator_category = std::input_iterator_tag;  // its reference is a value
-  using value_type = ItemResult<R>;
-  using difference_type = std::ptrdiff_t;
-  using reference = ItemResult<R>;
-
   iterator() noexcept = default;
   /// `failures`: nullptr where there are none, so that a walk is one over an array then.
   iterator(const Stored* values, const MapFailures* failures, std::size_t at) noexcept
-      : values_(values), failures_(failures), at_(at) {}
-  ItemResult<R> operator*() const noexcept {
-    const Failure* const failure = failures_ == nullptr ? nullptr : failures_->find(at_);
+      : detail::IndexedIterator<iterator, ItemResult<R>>(at),
+        values_(values),
+        failures_(failures) {}
+  [[nodiscard]] ItemResult<R> value_at(std::size_t item) const noexcept {
+    const Failure* const failure = failures_ == nullptr ? nullptr : failures_->find(item);
     if constexpr (std::is_void_v<R>) {
       return {nullptr, failure};
     } else {
-      return {values_ + at_, failure};
+      return {values_ + item, failure};
     }
   }
-  ItemResult<R> operator[](difference_type by) const noexcept { return *(*this + by); }
-  iterator& operator++() noexcept { return *this += 1; }
-  iterator operator++(int) noexcept { return std::exchange(*this, *this + 1); }
-  iterator& operator--() noexcept { return *this -= 1; }
-  iterator operator--(int) noexcept { return std::exchange(*this, *this - 1); }
-  iterator& operator+=(difference_type by) noexcept {
-    at_ += static_cast<std::size_t>(by);
-    return *this;
-  }
-  iterator& operator-=(difference_type by) noexcept { return *this += -by; }
-  friend iterator operator+(iterator i, difference_type by) noexcept { return i += by; }
-  friend iterator operator+(difference_type by, iterator i) noexcept { return i += by; }
-  friend iterator operator-(iterator i, difference_type by) noexcept { return i -= by; }
-  friend difference_type operator-(const iterator& a, const iterator& b) noexcept {
-    return static_cast<difference_type>(a.at_) - static_cast<difference_type>(b.at_);
-  }
-  bool operator==(const iterator& other) const noexcept { return at_ == other.at_; }
-  auto operator<=>(const iterator& other) const noexcept { return at_ <=> other.at_; }
 
  private:
   const Stored* values_ = nullptr;
   const MapFailures* failures_ = nullptr;
-  std::size_t at_ = 0;
 };
 
 }  // namespace tine

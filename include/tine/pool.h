@@ -27,6 +27,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -76,6 +77,9 @@ struct PoolOptions {
   std::chrono::nanoseconds idle_timeout{0};  ///< an idle worker ends after so long; 0: never
   /// Tasks that wait for a worker, at most: then submit() blocks. 0: about a million.
   std::size_t max_queued = 0;
+  /// Arguments and results of up to so many bytes leave their memory to later ones, which are then
+  /// several times as fast; that of larger ones is given back. Bytes.
+  std::uint64_t warm_memory = std::uint64_t{64} << 20;
   /// How long the destructor and shutdown() let submitted tasks go on.
   std::chrono::milliseconds shutdown_grace{5000};
   /// Runs in each worker before its first task. One that fails breaks the pool: all tasks fail.
@@ -274,13 +278,22 @@ class Pool {
             wanted.function = reinterpret_cast<detail::Code>(fn);
           }
           wanted.size = (pieces.size() + ... + detail::function_size<F>);
+          const auto write = [&](std::byte* to) {
+            detail::write_function(fn, to);
+            (pieces.write(to), ...);
+          };
+          std::array<std::byte, detail::kSmallArguments> small;
+          if (wanted.size <= small.size()) {
+            write(small.data());
+            wanted.arguments = small.data();
+          }
           auto task = begin(wanted, when_full);
           if (!task) return PoolFuture<R>(std::move(*task.error()));
           if (!*task) return std::nullopt;
-          std::byte* to = (*task)->arguments();
-          detail::write_function(fn, to);
-          (pieces.write(to), ...);
-          (*task)->submit();
+          if (wanted.arguments == nullptr) {
+            write((*task)->arguments());
+            (*task)->submit();
+          }
           return PoolFuture<R>(std::move(**task), options.name);
         },
         std::tuple<detail::ArgumentBytes<Ts>...>(detail::ArgumentBytes<Ts>(args)...));

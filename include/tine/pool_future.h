@@ -12,12 +12,16 @@
 /// After a fork: inert in the child, where get() gives a failure.
 
 #include <chrono>
+#include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "tine/detail/pool_task.h"
 #include "tine/error.h"
+#include "tine/shared_array.h"
 
 namespace tine {
 
@@ -30,10 +34,8 @@ class PoolFuture {
   /// The value, or how the task failed. Once: a second call gives Cause::lost.
   /// Blocks: until there is an outcome.
   [[nodiscard]] Result<R> get() {
-    if (failure_) return std::unexpected(std::move(*std::exchange(failure_, nullptr)));
-    if (!task_) return std::unexpected(Failure{});
-    const detail::TaskHandle task = std::move(task_);
-    auto bytes = const_cast<detail::TaskHandle&>(task).finish(name_);
+    detail::TaskHandle task = std::move(task_);
+    auto bytes = finish(task);
     if (!bytes) return std::unexpected(std::move(bytes.error()));
     if constexpr (std::is_void_v<R>) {
       return {};
@@ -44,6 +46,22 @@ class PoolFuture {
       }
       return std::move(*value);
     }
+  }
+  /// Instead of get(), where the value is a vector or string of plain elements: they are read where
+  /// the worker has put them. PoolOptions::warm_memory says what becomes of the memory afterwards.
+  [[nodiscard]] auto get_in_place()
+    requires detail::RangeOf<R>::kIsRaw
+  {
+    using Element = typename detail::RangeOf<R>::Element;
+    using Array = Result<SharedArray<Element>>;
+    auto task = std::make_shared<detail::TaskHandle>(std::move(task_));
+    auto bytes = finish(*task);
+    if (!bytes) return Array(std::unexpected(std::move(bytes.error())));
+    auto elements = detail::view_range<Element>(*bytes);
+    if (!elements) {
+      return Array(std::unexpected(detail::undecodable_value(name_, std::move(elements.error()))));
+    }
+    return Array(SharedArray<Element>(std::move(task), *elements));
   }
   /// Whether get() would not block, after waiting for at most `limit`.
   [[nodiscard]] bool wait_for(std::chrono::nanoseconds limit) {
@@ -65,6 +83,12 @@ class PoolFuture {
   explicit PoolFuture(Failure failure) : failure_(std::make_unique<Failure>(std::move(failure))) {}
 
  private:
+  Result<std::span<const std::byte>> finish(detail::TaskHandle& task) {
+    if (failure_) return std::unexpected(std::move(*std::exchange(failure_, nullptr)));
+    if (!task) return std::unexpected(Failure{});
+    return task.finish(name_);
+  }
+
   detail::TaskHandle task_{};
   std::unique_ptr<Failure> failure_{};
   std::string name_{};

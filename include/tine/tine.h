@@ -80,6 +80,7 @@
 #include "tine/random.h"
 #include "tine/series.h"
 #include "tine/shared.h"
+#include "tine/shared_array.h"
 #include "tine/start_method.h"
 #include "tine/throwing.h"
 #include "tine/wipe_on_fork.h"

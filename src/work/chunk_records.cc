@@ -37,8 +37,8 @@ bool ChunkRecords::add_segment(std::size_t size) {
   const std::size_t least = sizeof(Segment) + 2 * begun + size;
   const std::size_t wanted =
       std::max({least, kFirstSegment, std::min(2 * segment_size_, kLargestStep)});
-  auto at = memory_.take_bytes(owner_, wanted, 0);
-  if (!at) at = memory_.take_bytes(owner_, least, 0);
+  auto at = memory_.take_chunks(owner_, wanted);
+  if (!at) at = memory_.take_chunks(owner_, least);
   if (!at) return false;
   const auto bytes = memory_.chunk(*at);
   auto* const fresh = new (bytes.data()) Segment;

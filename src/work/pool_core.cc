@@ -82,6 +82,7 @@ std::expected<std::shared_ptr<PoolCore>, Error> PoolCore::start(const PoolOption
       work::kMostSeats, copies ? PoolMemory::Reach::copies : PoolMemory::Reach::any_process);
   if (!memory) return std::unexpected(memory.error());
   std::shared_ptr<PoolCore> core(new PoolCore(options, std::move(*memory)));
+  core->memory_->set_kept(options.warm_memory);
   core->table_.target.store(static_cast<std::uint32_t>(workers));
   core->table_.cpus = std::max(1u, usable_cpus());
   core->most_workers_.store(workers);
@@ -133,7 +134,10 @@ bool PoolCore::is_full(std::uint32_t queue) noexcept {
   if (options_.max_queued > 0) return queued() >= options_.max_queued;
   const work::TaskQueue& where = table_.queues[queue];
   const std::uint64_t tail = where.tail.load(std::memory_order_relaxed);
-  const std::uint64_t most = memory_->capacity() - work::kMostSeats * 64;
+  // What workers have taken together and not begun needs its place for longer.
+  const std::uint64_t capacity = memory_->capacity(queue);
+  const std::uint64_t most =
+      capacity - std::min<std::uint64_t>(capacity / 2, work::kMostSeats * 64);
   // Workers write it all the time: an old look at it will do, as long as there is room.
   std::uint64_t& head = heads_[queue];
   if (tail - head < most) return false;
@@ -169,13 +173,15 @@ std::unique_ptr<Failure> PoolCore::refusal(std::string_view name) const {
   return nullptr;
 }
 
-/// With the lock, which is given up meanwhile. False: refused.
-bool PoolCore::wait_for_room(std::uint32_t queue, WhenFull when_full) {
-  while (is_full(queue) && !closed_ && table_.broken.load() == 0 && !has_lost_keeper()) {
+/// With the lock, which is given up meanwhile. `has_room` is asked again whenever a worker takes a
+/// task. False: refused.
+template <class HasRoom>
+bool PoolCore::wait_until_room(const HasRoom& has_room, WhenFull when_full) {
+  while (!has_room()) {
     if (when_full == WhenFull::refuse) return false;
     const std::uint32_t room = table_.room.load();
     table_.room_wanted.store(1);
-    if (!is_full(queue)) break;
+    if (has_room()) break;
     mutex_.unlock();
     wake_worker();
     os::wait_while_alive(table_.room, room, table_.life, os::deadline_after(1h));
@@ -184,19 +190,24 @@ bool PoolCore::wait_for_room(std::uint32_t queue, WhenFull when_full) {
   return true;
 }
 
+bool PoolCore::takes_none() const noexcept {
+  return closed_ || table_.broken.load() != 0 || has_lost_keeper();
+}
+
 PoolCore::Begun PoolCore::begin(const TaskRequest& request, WhenFull when_full) {
   if (!is_owner()) {
     return std::unexpected(not_started(refused(ErrorKind::not_owner, "it is another process's")));
   }
   const auto queue = static_cast<std::uint32_t>(work::kHigh + std::clamp(request.priority, 0, 2));
   std::unique_lock lock(mutex_);
-  if (!wait_for_room(queue, when_full)) return std::nullopt;
+  const auto has_room = [&] { return takes_none() || !is_full(queue); };
+  if (!wait_until_room(has_room, when_full)) return std::nullopt;
   if (auto refused = refusal(request.name)) return std::unexpected(std::move(refused));
   if (auto unknown = note_code(request)) return std::unexpected(std::move(unknown));
   const auto slot = take_slot();
   if (!slot) return std::unexpected(std::move(const_cast<std::unique_ptr<Failure>&>(slot.error())));
   TaskSlot& task = memory_->slots()[*slot];
-  const auto at = memory_->take_bytes(*slot, request.size, TaskSlot::kNearArguments);
+  const auto at = memory_->take_bytes(*slot, request.size);
   if (!at) {
     free_.push_back(*slot);
     return std::unexpected(
@@ -204,27 +215,41 @@ PoolCore::Begun PoolCore::begin(const TaskRequest& request, WhenFull when_full) 
   }
   task.word.store(TaskWord{.state = TaskState::writing}.pack(), std::memory_order_relaxed);
   task.kind = ResultKind::value;
-  task.queue = static_cast<std::uint8_t>(queue);
+  task.queue = static_cast<std::uint8_t>(queue) & 15;
   task.thunk = request.thunk;
   task.arguments = *at;
   task.result = {};
-  task.timeout = request.timeout.count();
+  task.attempts = 0;
+  set_rules(task, request);
+  ++submitted_;
+  if (request.arguments == nullptr) return *slot;
+  if (request.size > 0) {
+    std::memcpy(memory_->arguments(task).data(), request.arguments, request.size);
+  }
+  const std::size_t in_use = put_locked(*slot);
+  lock.unlock();
+  see_to(*slot, in_use);
+  return *slot;
+}
+
+/// What most tasks have none of is in lines that are not touched for them.
+void PoolCore::set_rules(TaskSlot& task, const TaskRequest& request) const noexcept {
+  task.rules = 0;
+  if (request.timeout.count() > 0) {
+    task.rules |= work::kHasTimeout;
+    task.timeout = request.timeout.count();
+  }
+  if (request.retries <= 0 && options_.memory_retries <= 0) return;
+  task.rules |= work::kMayRetry;
   task.retries = narrow(request.retries);
   task.crash_retries = options_.crash_retries < 0 ? work::kNoLimit : narrow(options_.crash_retries);
-  task.attempts = 0;
   task.crashes = 0;
-  task.rules = 0;
-  if (request.retries > 0 || options_.memory_retries > 0) {
-    task.rules = work::kMayRetry;
-    task.again.retry_if = request.retry_if;
-    task.again.retry_delay = request.retry_delay;
-    task.again.not_before = 0;
-    task.again.memory_retries =
-        options_.memory_retries < 0 ? work::kNoLimit : narrow(options_.memory_retries);
-    task.again.memory_failures = 0;
-  }
-  ++submitted_;
-  return *slot;
+  task.again.retry_if = request.retry_if;
+  task.again.retry_delay = request.retry_delay;
+  task.again.not_before = 0;
+  task.again.memory_retries =
+      options_.memory_retries < 0 ? work::kNoLimit : narrow(options_.memory_retries);
+  task.again.memory_failures = 0;
 }
 
 /// For workers that are no copies: where the code of this task is. Why it is nowhere, if so.
@@ -250,9 +275,7 @@ std::expected<std::uint32_t, std::unique_ptr<Failure>> PoolCore::take_slot() {
     }
     if (used == slots_ready_) {
       const auto more = std::min<std::size_t>(kSlotsAtOnce, memory_->slots().size() - used);
-      const int lack =
-          memory_->slot_bytes().populate(used * sizeof(TaskSlot), more * sizeof(TaskSlot));
-      if (lack != 0) {
+      if (const int lack = memory_->provide_slots(used, more); lack != 0) {
         return std::unexpected(not_started(os::failed(Stage::prepare, lack, "a task").error()));
       }
       slots_ready_ = used + static_cast<std::uint32_t>(more);
@@ -295,8 +318,10 @@ std::byte* PoolCore::arguments(std::uint32_t slot) const noexcept {
   return memory_->arguments(task).data();
 }
 
-void PoolCore::submit(std::uint32_t slot) noexcept {
-  const std::size_t in_use = put(slot);
+void PoolCore::submit(std::uint32_t slot) noexcept { see_to(slot, put(slot)); }
+
+/// Somebody is there for a task that has been put, one of so many.
+void PoolCore::see_to(std::uint32_t slot, std::size_t in_use) noexcept {
   if (is_seen_to(in_use)) {
     rang_.store(false, std::memory_order_relaxed);
   } else {
@@ -321,21 +346,19 @@ bool PoolCore::is_seen_to(std::size_t tasks) const noexcept {
 }
 
 std::size_t PoolCore::put(std::uint32_t slot) noexcept {
-  std::size_t in_use = 0;
+  const std::lock_guard lock(mutex_);
+  return put_locked(slot);
+}
+
+std::size_t PoolCore::put_locked(std::uint32_t slot) noexcept {
   TaskSlot& task = memory_->slots()[slot];
   task.word.store(TaskWord{.state = TaskState::queued}.pack(), std::memory_order_release);
-  {
-    std::unique_lock lock(mutex_);
-    while (table_.broken.load() == 0 && !memory_->put(task.queue, slot)) {
-      wait_for_room(task.queue, WhenFull::wait);
-    }
-    in_use = table_.slots_used.load(std::memory_order_relaxed) - free_.size();
-  }
+  wait_until_room([&] { return memory_->put(task.queue, slot) || takes_none(); }, WhenFull::wait);
   if (table_.broken.load() != 0) {
     task.kind = ResultKind::broken;
     memory_->drop_queued(task, TaskState::failed);
   }
-  return in_use;
+  return table_.slots_used.load(std::memory_order_relaxed) - free_.size();
 }
 
 void PoolCore::wake_worker() noexcept {

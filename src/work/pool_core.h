@@ -50,6 +50,7 @@ class PoolCore : public std::enable_shared_from_this<PoolCore> {
   [[nodiscard]] const PoolOptions& options() const noexcept { return options_; }
 
   // Tasks.
+  /// Takes a slot; also submits it, if the request has the arguments. Nothing: there is no room.
   Begun begin(const TaskRequest& request, WhenFull when_full);
   [[nodiscard]] std::byte* arguments(std::uint32_t slot) const noexcept;
   void submit(std::uint32_t slot) noexcept;
@@ -118,7 +119,9 @@ class PoolCore : public std::enable_shared_from_this<PoolCore> {
   static Error refused(ErrorKind kind, std::string hint);
   [[nodiscard]] std::size_t queued() const noexcept;
   [[nodiscard]] bool is_full(std::uint32_t queue) noexcept;
-  bool wait_for_room(std::uint32_t queue, WhenFull when_full);
+  template <class HasRoom>
+  bool wait_until_room(const HasRoom& has_room, WhenFull when_full);
+  [[nodiscard]] bool takes_none() const noexcept;
   [[nodiscard]] std::unique_ptr<Failure> refusal(std::string_view name) const;
   [[nodiscard]] std::unique_ptr<Failure> note_code(const TaskRequest& request);
   void translate(std::vector<std::uint64_t>& frames) const;
@@ -126,6 +129,9 @@ class PoolCore : public std::enable_shared_from_this<PoolCore> {
   std::expected<std::uint32_t, std::unique_ptr<Failure>> take_slot();
   std::optional<std::uint32_t> collect_dropped(std::size_t most) noexcept;
   void free_slot(std::uint32_t slot) noexcept;
+  void set_rules(work::TaskSlot& task, const TaskRequest& request) const noexcept;
+  std::size_t put_locked(std::uint32_t slot) noexcept;
+  void see_to(std::uint32_t slot, std::size_t in_use) noexcept;
   bool wait_here(std::uint32_t slot, os::Deadline deadline) noexcept;
   void drop_map(const HeldMap& held) noexcept;
   bool free_parts(HeldMap& held) noexcept;

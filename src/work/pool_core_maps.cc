@@ -36,8 +36,8 @@ std::expected<PoolCore::HeldMap, std::unique_ptr<Failure>> PoolCore::hold_map(st
   task.arguments = {};
   task.result = {};
   task.word.store(TaskWord{.state = TaskState::writing}.pack(), std::memory_order_relaxed);
-  const auto arguments = memory_->take_bytes(*slot, bytes, 0);
-  const auto results = arguments ? memory_->take_bytes(*slot, values, 0) : std::nullopt;
+  const auto arguments = memory_->take_chunks(*slot, bytes);
+  const auto results = arguments ? memory_->take_chunks(*slot, values) : std::nullopt;
   if (arguments) task.arguments = *arguments;
   if (!results) {
     free_slot(*slot);

@@ -123,7 +123,7 @@ void PoolKeeper::put_note(TaskSlot& task, FailureNote note) {
   task.kind = ResultKind::out_of_memory;
   memory_.free_bytes(slot, task.result);
   task.result = {};
-  const auto at = memory_.take_bytes(slot, bytes.size(), TaskSlot::kNear);
+  const auto at = memory_.take_bytes(slot, bytes.size());
   if (!at) return;
   task.result = *at;
   std::memcpy(memory_.result(task).data(), bytes.data(), bytes.size());

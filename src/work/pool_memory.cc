@@ -21,8 +21,6 @@ constexpr std::size_t kSmallChunk = 256;
 constexpr std::size_t kLargeChunk = std::size_t{64} << 10;
 /// What is larger goes into large chunks.
 constexpr std::size_t kMostInSmall = std::size_t{16} << 10;
-/// Pages of what is larger are given back at once: to have them anew costs more than to use them.
-constexpr std::size_t kMostKept = std::size_t{64} << 20;
 
 std::size_t whole_pages(std::size_t size) noexcept { return (size + kPage - 1) / kPage * kPage; }
 
@@ -142,7 +140,8 @@ std::optional<std::uint32_t> ChunkArea::take(std::uint32_t slot, std::size_t siz
   return std::nullopt;
 }
 
-void ChunkArea::free(std::uint32_t slot, std::uint32_t first, std::size_t size) noexcept {
+void ChunkArea::free(std::uint32_t slot, std::uint32_t first, std::size_t size,
+                     std::size_t kept) noexcept {
   const std::size_t chunks = count(size);
   if (first > owners_.size() || chunks > owners_.size() - first) return;
   const auto is_its = [&](const std::atomic<std::uint32_t>& owner) {
@@ -150,8 +149,8 @@ void ChunkArea::free(std::uint32_t slot, std::uint32_t first, std::size_t size) 
   };
   const auto owners = owners_.subspan(first, chunks);
   if (!std::ranges::all_of(owners, is_its)) return;  // no honest worker says that
-  const bool given_back = size > kMostKept && ::madvise(bytes_.data() + first * chunk_,
-                                                        chunks * chunk_, MADV_REMOVE) == 0;
+  const bool given_back =
+      size > kept && ::madvise(bytes_.data() + first * chunk_, chunks * chunk_, MADV_REMOVE) == 0;
   for (auto& owner : owners) owner.store(given_back ? 0 : kHasPages, std::memory_order_release);
 }
 
@@ -202,6 +201,7 @@ std::size_t PoolMemory::lay_out(std::byte* at, const Plan& plan, std::size_t sea
     entries_[i] = parts.next<Word64>(i == kReturned ? plan.returned() : plan.entries);
   }
   slots_ = parts.next<TaskSlot>(plan.slots);
+  put_at_ = parts.next<Word64>(plan.slots);
   const auto small_owners = parts.next<Word32>(plan.small);
   const auto large_owners = parts.next<Word32>(plan.large);
   const os::SharedPart small(parts.next<std::byte>(plan.small * kSmallChunk));
@@ -316,16 +316,31 @@ std::expected<CodePlace, Error> PoolMemory::place_of(Code hosts) const {
 
 // ---- Queues ----
 
+int PoolMemory::provide_slots(std::size_t first, std::size_t count) const noexcept {
+  const auto provide = [&](auto all) {
+    constexpr std::size_t kEach = sizeof(all[0]);
+    return os::SharedPart(std::as_writable_bytes(all)).populate(first * kEach, count * kEach);
+  };
+  const int refused = provide(slots_);
+  return refused != 0 ? refused : provide(put_at_);
+}
+
 bool PoolMemory::put(std::uint32_t queue, std::uint32_t slot) noexcept {
   TaskQueue& where = table_->queues[queue];
   auto& entries = entries_[queue];
   const std::uint64_t position = where.tail.load(std::memory_order_relaxed);
   auto& place = entries[position & (entries.size() - 1)];
+  const auto name_of = [queue](std::uint64_t at) { return at * kQueues + queue; };
   if (position >= entries.size()) {
     // Somebody may have said that he takes what stands here, and not have come to it.
-    const std::uint32_t old = entry(queue, position - entries.size());
-    if (old != kNoSlot && slots_[old].load().state == TaskState::queued) return false;
+    const std::uint64_t before = position - entries.size();
+    const std::uint32_t old = entry(queue, before);
+    if (old != kNoSlot && put_at_[old].load(std::memory_order_relaxed) == name_of(before) &&
+        slots_[old].load().state == TaskState::queued) {
+      return false;
+    }
   }
+  put_at_[slot].store(name_of(position), std::memory_order_relaxed);
   place.store((position + 1) << 32 | slot, std::memory_order_release);
   where.tail.store(position + 1, std::memory_order_seq_cst);
   return true;
@@ -359,9 +374,9 @@ void PoolMemory::set_share(std::size_t share, std::size_t of) noexcept {
   }
 }
 
-std::optional<BytesAt> PoolMemory::take_bytes(std::uint32_t slot, std::size_t size,
-                                              std::size_t near) noexcept {
-  if (size <= near) return BytesAt{size, 0, 0};
+std::optional<BytesAt> PoolMemory::take_chunks(std::uint32_t slot, std::size_t size) noexcept {
+  if (size == 0) return BytesAt{};
+  if (size > BytesAt::kMostBytes) return std::nullopt;
   const std::size_t i = size <= kMostInSmall ? 0 : 1;
   Cursor& cursor = cursors_[i];
   // Now and then from the beginning: what has been freed there has its pages already.
@@ -370,13 +385,13 @@ std::optional<BytesAt> PoolMemory::take_bytes(std::uint32_t slot, std::size_t si
   const auto first = areas_[i].take(slot, size, cursor.next);
   if (!first) return std::nullopt;
   cursor.next = *first + areas_[i].count(size);
-  return BytesAt{size, *first, static_cast<std::uint32_t>(i + 1)};
+  return BytesAt(size, *first, i + 1);
 }
 
 std::span<std::byte> PoolMemory::arguments(TaskSlot& task) const noexcept {
   const BytesAt at = task.arguments;
   if (at.area != 0 && at.area <= areas_.size()) return areas_[at.area - 1].at(at.first, at.size);
-  return {task.near_arguments, std::min<std::size_t>(at.size, TaskSlot::kNearArguments)};
+  return {task.arguments_at(at.size), std::min<std::size_t>(at.size, TaskSlot::kNear)};
 }
 
 std::span<std::byte> PoolMemory::result(TaskSlot& task) const noexcept {
@@ -392,7 +407,7 @@ std::span<std::byte> PoolMemory::chunk(const BytesAt& at) const noexcept {
 
 void PoolMemory::free_bytes(std::uint32_t slot, const BytesAt& at) noexcept {
   if (at.area == 0 || at.area > areas_.size()) return;
-  areas_[at.area - 1].free(slot, at.first, at.size);
+  areas_[at.area - 1].free(slot, at.first, at.size, kept_);
   Cursor& cursor = cursors_[at.area - 1];
   if (at.first >= cursor.base && at.first < cursor.next) cursor.next = at.first;
 }

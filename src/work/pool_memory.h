@@ -99,39 +99,48 @@ enum class ResultKind : std::uint8_t {
 
 /// Bytes that are in the slot itself, or in chunks: `first` of an area.
 struct BytesAt {
-  std::uint64_t size = 0;
-  std::uint32_t first = 0;
-  std::uint32_t area = 0;  ///< 0: in the slot; 1: small chunks; 2: large ones
+  static constexpr std::uint64_t kMostBytes = (std::uint64_t{1} << 40) - 1;
+
+  BytesAt() noexcept = default;
+  /// Requires: size <= kMostBytes.
+  explicit BytesAt(std::size_t bytes, std::size_t first_chunk = 0, std::size_t of_area = 0) noexcept
+      : size(bytes & kMostBytes), first(first_chunk & 0x3fffff), area(of_area & 3) {}
+
+  std::uint64_t size : 40 = 0;
+  std::uint64_t first : 22 = 0;
+  std::uint64_t area : 2 = 0;  ///< 0: in the slot; 1: small chunks; 2: large ones
 };
+static_assert(sizeof(BytesAt) == 8);
 
 /// What is known of a task and of the attempts at it, by TaskSlot::rules.
 enum TaskRules : std::uint8_t {
-  kMayRetry = 1,  ///< TaskSlot::again holds something
-  kUnasked = 2,   ///< the result is a failure that retry_if has not seen
-  kIsPart = 4,    ///< of a map, whose memory is here: it cannot be done in another pool
+  kMayRetry = 1,    ///< TaskSlot::again holds something
+  kUnasked = 2,     ///< the result is a failure that retry_if has not seen
+  kIsPart = 4,      ///< of a map, whose memory is here: it cannot be done in another pool
+  kHasTimeout = 8,  ///< TaskSlot::timeout holds something
 };
 
 struct alignas(64) TaskSlot {
   static constexpr std::size_t kTiny = 16;
-  static constexpr std::size_t kNearArguments = 48;
-  static constexpr std::size_t kNear = 64;
+  static constexpr std::size_t kNear = 48;
 
-  // A line that both sides look at anyway...
+  // A line that both sides look at anyway: of a small task, all there is...
   std::atomic<std::uint32_t> word{0};
-  ResultKind kind{};
-  std::uint8_t queue{};
+  ResultKind kind : 4 {};
+  std::uint8_t queue : 4 {};
   std::uint8_t rules{};
+  std::uint16_t attempts{};
   detail::TaskThunk thunk{};
   BytesAt arguments{};
   BytesAt result{};
+  alignas(16) std::byte tiny_arguments[kTiny];
   alignas(16) std::byte tiny_result[kTiny];
   // ...one that only the worker needs, as a rule...
-  std::int64_t timeout{};  ///< ns; 0: none
+  std::int64_t timeout{};  ///< ns
   std::uint16_t retries{};
   std::uint16_t crash_retries{};
-  std::uint16_t attempts{};
   std::uint16_t crashes{};
-  std::byte near_arguments[kNearArguments];
+  alignas(16) std::byte near_arguments[kNear];
   // ...one for results that are not tiny...
   std::byte near_result[kNear];
   // ...and one for tasks that may be tried again.
@@ -145,7 +154,10 @@ struct alignas(64) TaskSlot {
   };
   alignas(64) Again again{};
 
-  /// Where a result of this size is, if it is in the slot.
+  /// Where arguments and a result of this size are, if they are in the slot.
+  [[nodiscard]] std::byte* arguments_at(std::size_t size) noexcept {
+    return size <= kTiny ? tiny_arguments : near_arguments;
+  }
   [[nodiscard]] std::byte* result_at(std::size_t size) noexcept {
     return size <= kTiny ? tiny_result : near_result;
   }
@@ -343,7 +355,8 @@ class ChunkArea {
   [[nodiscard]] std::optional<std::uint32_t> take(std::uint32_t slot, std::size_t size,
                                                   std::size_t from) noexcept;
   /// Requires: nobody uses them any more. Those that are not of `slot` are left alone.
-  void free(std::uint32_t slot, std::uint32_t first, std::size_t size) noexcept;
+  /// What is larger than `kept` loses its pages.
+  void free(std::uint32_t slot, std::uint32_t first, std::size_t size, std::size_t kept) noexcept;
   /// All that belong to `slot`, but for the run at `kept`.
   void free_all(std::uint32_t slot, std::uint32_t kept, std::size_t kept_size) noexcept;
   /// Empty when they cannot be where they are said to be.
@@ -388,12 +401,13 @@ class PoolMemory {
   [[nodiscard]] PoolTable& table() const noexcept { return *table_; }
   [[nodiscard]] std::span<PoolSeat> seats() const noexcept { return seats_; }
   [[nodiscard]] std::span<TaskSlot> slots() const noexcept { return slots_; }
-  [[nodiscard]] os::SharedPart slot_bytes() const noexcept {
-    return os::SharedPart(std::as_writable_bytes(slots_));
-  }
+  /// Gets the memory of so many more. An errno; 0: done.
+  [[nodiscard]] int provide_slots(std::size_t first, std::size_t count) const noexcept;
 
   // Queues.
-  [[nodiscard]] std::size_t capacity() const noexcept { return entries_[0].size(); }
+  [[nodiscard]] std::size_t capacity(std::uint32_t queue) const noexcept {
+    return entries_[queue].size();
+  }
   /// False: it is full. Requires: nobody else puts into this queue.
   bool put(std::uint32_t queue, std::uint32_t slot) noexcept;
   /// The slot at a position; kNoSlot: none that could be one.
@@ -402,9 +416,11 @@ class PoolMemory {
   [[nodiscard]] std::uint64_t backlog() const noexcept;
 
   // Bytes.
-  /// Room for `size` bytes of `slot`; nothing: there is no memory.
-  std::optional<BytesAt> take_bytes(std::uint32_t slot, std::size_t size,
-                                    std::size_t near) noexcept;
+  /// Room for `size` bytes of `slot`, in itself if they fit; nothing: there is no memory.
+  std::optional<BytesAt> take_bytes(std::uint32_t slot, std::size_t size) noexcept {
+    return size <= TaskSlot::kNear ? BytesAt(size) : take_chunks(slot, size);
+  }
+  std::optional<BytesAt> take_chunks(std::uint32_t slot, std::size_t size) noexcept;
   [[nodiscard]] std::span<std::byte> arguments(TaskSlot& task) const noexcept;
   [[nodiscard]] std::span<std::byte> result(TaskSlot& task) const noexcept;
   /// Requires: `at` is in no slot.
@@ -415,6 +431,9 @@ class PoolMemory {
   }
   void free_bytes(std::uint32_t slot, const BytesAt& at) noexcept;
   void free_all_but(std::uint32_t slot, const BytesAt& kept) noexcept;
+  /// Here, what is larger gives its pages back when it is freed: to have them anew costs more than
+  /// to use them.
+  void set_kept(std::size_t bytes) noexcept { kept_ = bytes; }
   /// Who takes bytes here looks for them in a part of its own.
   void set_share(std::size_t share, std::size_t of) noexcept;
 
@@ -449,9 +468,12 @@ class PoolMemory {
   PoolTable* table_ = nullptr;
   std::span<PoolSeat> seats_{};
   std::span<TaskSlot> slots_{};
+  /// Of each slot, where it was put last. Of those who put only: an entry may be older than that.
+  std::span<std::atomic<std::uint64_t>> put_at_{};
   std::array<std::span<std::atomic<std::uint64_t>>, kQueues> entries_{};
   std::array<ChunkArea, 2> areas_{};
   std::array<Cursor, 2> cursors_{};
+  std::size_t kept_ = std::size_t{64} << 20;
 };
 
 }  // namespace tine::work

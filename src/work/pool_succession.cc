@@ -136,9 +136,9 @@ std::optional<std::uint32_t> PoolCore::adopt(const work::PoolMemory& from, TaskS
   const auto arguments = from.arguments(task);
   const bool keeps_failure = (task.rules & work::kUnasked) != 0;
   const auto result = keeps_failure ? from.result(task) : std::span<std::byte>{};
-  const auto at = memory_->take_bytes(*slot, arguments.size(), TaskSlot::kNearArguments);
+  const auto at = memory_->take_bytes(*slot, arguments.size());
   own.arguments = at.value_or(work::BytesAt{});
-  const auto result_at = memory_->take_bytes(*slot, result.size(), TaskSlot::kNear);
+  const auto result_at = memory_->take_bytes(*slot, result.size());
   own.result = result_at.value_or(work::BytesAt{});
   if (!at || !result_at) {
     free_slot(*slot);

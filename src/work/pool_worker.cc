@@ -34,7 +34,7 @@ class PoolWorker::Output final : public detail::TaskOutput {
 
   void publish() noexcept override {
     published_ = true;
-    if (far_.area == 0) task_.result = {size(), 0, 0};
+    if (far_.area == 0) task_.result = BytesAt(size());
     task_.kind = ResultKind::value;
     // What the task has printed is out before anybody knows that it is done.
     if (::__fpending(stdout) != 0) ::fflush(stdout);
@@ -54,7 +54,7 @@ class PoolWorker::Output final : public detail::TaskOutput {
  private:
   std::byte* far(std::size_t size) override {
     worker_.seat_.allocating.store(1, std::memory_order_relaxed);
-    const auto at = worker_.memory_.take_bytes(slot_, size, TaskSlot::kNear);
+    const auto at = worker_.memory_.take_chunks(slot_, size);
     if (!at) throw std::bad_alloc{};
     far_ = *at;
     task_.result = *at;
@@ -122,10 +122,10 @@ bool PoolWorker::initialize() {
 // ---- Running them ----
 
 void PoolWorker::begin_attempt(TaskSlot& task) noexcept {
-  if (task.timeout > 0 || in_range_ == 0) clock_ = now_ns();
-  if (in_range_ == 0 || task.timeout > 0) attempt_began_ = clock_;
+  const bool has_timeout = (task.rules & kHasTimeout) != 0;
+  if (in_range_ == 0 || has_timeout) attempt_began_ = clock_ = now_ns();
   if (in_range_ == 0) range_began_ = attempt_began_;
-  if (task.timeout == 0) return;
+  if (!has_timeout) return;
   set_deadline(deadline_after(attempt_began_, task.timeout));
 }
 
@@ -139,9 +139,8 @@ void PoolWorker::run_task(std::uint32_t slot) {
   TaskSlot& task = memory_.slots()[slot];
   begin_attempt(task);
   if ((task.rules & kUnasked) == 0 || ask_about_last(slot, task)) attempt(slot, task);
-  if (task.timeout != 0 || seat_.deadline.load(std::memory_order_relaxed) != 0) {
-    seat_.deadline.store(0);
-  }
+  // That of a task, or of an item of a map.
+  if (seat_.deadline.load(std::memory_order_relaxed) != 0) seat_.deadline.store(0);
   seat_.allocating.store(0, std::memory_order_relaxed);
   const std::uint64_t ran = std::exchange(is_part_, false) ? std::exchange(items_, 0) : 1;
   tasks_ += ran;
@@ -185,7 +184,7 @@ void PoolWorker::attempt_failed(std::uint32_t slot, TaskSlot& task) {
 
 void PoolWorker::keep_note(std::uint32_t slot, TaskSlot& task, FailureNote note) {
   const auto bytes = encoded_note(std::move(note), std::size_t{1} << 20);
-  const auto at = memory_.take_bytes(slot, bytes.size(), TaskSlot::kNear);
+  const auto at = memory_.take_bytes(slot, bytes.size());
   if (!at) return;
   task.result = *at;
   std::memcpy(memory_.result(task).data(), bytes.data(), bytes.size());

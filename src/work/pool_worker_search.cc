@@ -97,7 +97,6 @@ std::optional<std::uint32_t> PoolWorker::take_mail() {
 
 bool PoolWorker::claim(std::uint32_t slot) {
   TaskSlot& task = memory_.slots()[slot];
-  __builtin_prefetch(&task.timeout, 1);  // where attempts are counted
   seat_.current.store(slot, std::memory_order_release);
   passed(PoolStep::named_task);
   if (!task.change(TaskState::queued, TaskState::running, place_)) return false;
@@ -295,7 +294,9 @@ bool PoolWorker::has_news() const noexcept {
 bool PoolWorker::has_entry() noexcept {
   for (std::uint32_t queue = 0; queue < kQueues; ++queue) {
     const auto head = table_.queues[queue].head.load(std::memory_order_acquire);
-    if (memory_.entry(queue, head) == kNoSlot) continue;
+    const std::uint32_t slot = memory_.entry(queue, head);
+    if (slot == kNoSlot) continue;
+    __builtin_prefetch(&memory_.slots()[slot], 1);  // it will be ours
     seen_in_ = queue;
     return true;
   }

@@ -239,14 +239,7 @@ void WireReader::fail(std::string_view why) {
 }
 
 Error WireReader::error_in_flight() {
-  const auto foreign = work::foreign_exception();
-  if (foreign && !error_) {
-    try {
-      fail(*foreign);
-    } catch (const work::WireFailure&) {  // which was only to keep the Error
-    }
-  }
-  return *error_;
+  return work::error_in_flight(error_, [this](std::string_view why) { fail(why); });
 }
 
 }  // namespace tine::detail

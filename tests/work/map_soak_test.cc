@@ -177,11 +177,13 @@ bool is_its_own_end(std::uint64_t number, const ItemResult<std::string>& result)
   }
 }
 
-bool is_the_killers_doing(const ItemResult<std::string>& result, pid_t runner,
+/// `runner`: the last worker that ran the item; `runs`: how often that has begun.
+bool is_the_killers_doing(const ItemResult<std::string>& result, pid_t runner, int runs,
                           const std::set<pid_t>& killed) {
   if (result || result.error().cause != Cause::signaled) return false;
-  // Without a runner: it was the next one of a worker that was killed before it began.
-  return result.error().status->signal() == SIGKILL && (runner == 0 || killed.contains(runner));
+  // It was the next one of a worker that was killed before it began.
+  const bool never_began = runs < result.error().attempts;
+  return result.error().status->signal() == SIGKILL && (never_began || killed.contains(runner));
 }
 
 struct Tally {
@@ -218,7 +220,7 @@ void run_round(std::uint64_t first, Notes& notes, Tally& tally) {
     ++tally.fates[static_cast<std::size_t>(fate_of(items[i]))];
     if (is_its_own_end(items[i], result)) {
       EXPECT_TRUE(retries > 0 || notes.runs[i] == 1) << items[i] << " ran " << notes.runs[i];
-    } else if (is_the_killers_doing(result, notes.runner[i], killed)) {
+    } else if (is_the_killers_doing(result, notes.runner[i], notes.runs[i], killed)) {
       ++excused;
     } else {
       ADD_FAILURE() << "item " << items[i] << " was to "

@@ -3,11 +3,13 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <expected>
+#include <fstream>
 #include <map>
 #include <memory>
 #include <numeric>
@@ -106,6 +108,73 @@ TEST_F(PoolSlowTest, B144_MoreThanTwoGigabytesThereAndBack) {
   const auto back = pool.submit([](std::vector<char> given) { return given; }, bytes).get();
   ASSERT_TRUE(back) << back.error().to_string();
   EXPECT_TRUE(*back == bytes);
+}
+
+std::vector<double> count_up(std::size_t size) {
+  std::vector<double> values(size);
+  std::iota(values.begin(), values.end(), 0.0);
+  return values;
+}
+
+TEST_F(PoolTest, LargeResultsAreReadWhereTheWorkerHasPutThem) {
+  for (const StartMethod start : {StartMethod::fork, StartMethod::spawn}) {
+    Pool pool{{.workers = 2, .start = start}};
+    for (const std::size_t size : {0, 1, 5, 100, 300'000}) {
+      auto future = pool.submit(count_up, size);
+      auto values = future.get_in_place();
+      ASSERT_TRUE(values) << values.error().to_string();
+      EXPECT_EQ(std::vector(values->begin(), values->end()), count_up(size));
+      EXPECT_EQ(future.get_in_place().error().cause, Cause::lost) << "it has been fetched";
+    }
+    auto text = pool.submit([] { return std::string(100'000, 'x'); }).get_in_place();
+    EXPECT_EQ(std::string(text->begin(), text->end()), std::string(100'000, 'x'));
+    auto failed = pool.submit([]() -> std::string { throw std::runtime_error("no"); });
+    EXPECT_EQ(failed.get_in_place().error().cause, Cause::threw);
+  }
+}
+
+TEST_F(PoolTest, ResultsInPlaceOutliveTheirPoolAndAreNotOverwritten) {
+  std::vector<SharedArray<double>> all;
+  {
+    Pool pool{{.workers = 2}};
+    for (std::size_t i = 0; i < 20; ++i) {
+      all.push_back(pool.submit(count_up, 10'000 * (i % 4)).get_in_place().value());
+    }
+  }
+  for (std::size_t i = 0; i < 20; ++i) {
+    EXPECT_EQ(std::vector(all[i].begin(), all[i].end()), count_up(10'000 * (i % 4)));
+  }
+}
+
+/// KiB of shared memory that this process has touched.
+long shared_memory() {
+  std::ifstream status("/proc/self/status");
+  for (std::string word; status >> word;) {
+    if (word != "RssShmem:") continue;
+    long size = 0;
+    status >> size;
+    return size;
+  }
+  return -1;
+}
+
+TEST_F(PoolTest, MemoryOfLargeResultsStaysOrGoesAsTheOptionSays) {
+  constexpr std::size_t kSize = std::size_t{4} << 20;  // doubles: 32 MiB
+  constexpr long kKiB = kSize * sizeof(double) / 1024;
+  for (const std::uint64_t kept : {std::uint64_t{0}, std::uint64_t{1} << 30}) {
+    Pool pool{{.workers = 1, .warm_memory = kept}};
+    const long before = shared_memory();
+    {
+      const auto values = pool.submit(count_up, kSize).get_in_place().value();
+      ASSERT_EQ(std::accumulate(values.begin(), values.end(), 0.0), kSize * (kSize - 1.0) / 2);
+      EXPECT_GE(shared_memory() - before, kKiB);
+    }
+    if (kept == 0) {
+      EXPECT_LT(shared_memory() - before, kKiB / 2);
+    } else {
+      EXPECT_GE(shared_memory() - before, kKiB);
+    }
+  }
 }
 
 TEST_F(PoolTest, ManyResultsOfAllSizesAreKeptUntilTheyAreFetched) {
@@ -459,6 +528,33 @@ TEST_F(PoolTest, ABoundedQueueTakesAnyNumberOfTasks) {
 }
 
 // ---- Waiting ----
+
+/// A limit on address space makes queues small: then they soon begin anew.
+struct SmallQueues {
+  SmallQueues() {
+    ::getrlimit(RLIMIT_AS, &before);
+    std::ifstream statm("/proc/self/statm");
+    rlim_t pages = 0;
+    statm >> pages;
+    const rlimit limit{pages * 4096 + (rlim_t{128} << 20), before.rlim_max};
+    ::setrlimit(RLIMIT_AS, &limit);
+  }
+  ~SmallQueues() { ::setrlimit(RLIMIT_AS, &before); }
+  rlimit before{};
+};
+
+TEST_F(PoolNoAsanTest, QueuesBeginAnewAndLoseNothing) {
+  const SmallQueues limit;
+  Pool pool{{.workers = 2}};
+  // The same slot in all places, and then many at once.
+  for (int i = 0; i < 5000; ++i) ASSERT_EQ(pool.submit(twice, i).get().value(), 2 * i);
+  std::vector<PoolFuture<int>> futures;
+  for (int i = 0; i < 800; ++i) futures.push_back(pool.submit(twice, i));
+  for (int i = 0; i < 4200; ++i) {
+    ASSERT_EQ(futures[static_cast<std::size_t>(i % 800)].get().value(), 2 * i);
+    futures[static_cast<std::size_t>(i % 800)] = pool.submit(twice, i + 800);
+  }
+}
 
 TEST_F(PoolTest, WaitingHasALimit) {
   Pool pool{{.workers = 1}};

@@ -137,6 +137,24 @@ bool bools_are_valid(const T& value) {
   }
 }
 
+/// The elements that these bytes are, in place.
+template <class E>
+std::expected<std::span<const E>, Error> view_range(std::span<const std::byte> bytes) {
+  constexpr std::string_view kType = type_name<E>();
+  if (bytes.empty()) return std::span<const E>{};
+  if (bytes.size() % sizeof(E) != 0) return bad_payload(kType, "a part of an element is missing");
+  if (reinterpret_cast<std::uintptr_t>(bytes.data()) % alignof(E) != 0) {
+    return bad_payload(kType, "its elements are not aligned in memory");
+  }
+  const std::span<const E> elements{reinterpret_cast<const E*>(bytes.data()),
+                                    bytes.size() / sizeof(E)};
+  for (const E& element : elements) {
+    if constexpr (!has_bool<E>()) break;
+    if (!bools_are_valid(element)) return bad_payload(kType, "a bool that is neither 0 nor 1");
+  }
+  return elements;
+}
+
 /// The elements of a range, in place: they live as long as `payload`, whose address has to be
 /// aligned for them, or 64 bytes. For what has no raw form, or has a bool in it: read_payload().
 template <class E>
@@ -145,17 +163,7 @@ std::expected<std::span<const E>, Error> view_payload(std::span<const std::byte>
   constexpr std::string_view kType = type_name<E>();
   const auto bytes = open_payload(payload, PayloadKind::range, sizeof(E), kType);
   if (!bytes) return std::unexpected(bytes.error());
-  if (bytes->empty()) return std::span<const E>{};
-  if (reinterpret_cast<std::uintptr_t>(bytes->data()) % alignof(E) != 0) {
-    return bad_payload(kType, "its elements are not aligned in memory");
-  }
-  const std::span<const E> elements{reinterpret_cast<const E*>(bytes->data()),
-                                    bytes->size() / sizeof(E)};
-  for (const E& element : elements) {
-    if constexpr (!has_bool<E>()) break;
-    if (!bools_are_valid(element)) return bad_payload(kType, "a bool that is neither 0 nor 1");
-  }
-  return elements;
+  return view_range<E>(*bytes);
 }
 
 /// A T from the bytes of one, wherever they are. They are looked at in a copy, which nobody changes

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -21,6 +20,7 @@
 
 #include "tine/codec.h"
 #include "tine/detail/codec_payload.h"
+#include "tine/detail/indexed_iterator.h"
 #include "tine/detail/map_body.h"
 #include "tine/detail/pool_task.h"
 #include "tine/error.h"
@@ -208,38 +208,15 @@ class ItemReader {
 template <class T>
 class SharedItems {
  public:
-  class iterator {
+  class iterator : public IndexedIterator<iterator, T> {
    public:
-    using iterator_concept = std::random_access_iterator_tag;
-    using iterator_category = std::input_iterator_tag;  // its reference is a value
-    using value_type = T;
-    using difference_type = std::ptrdiff_t;
-
     iterator() = default;
-    iterator(ItemReader<T> reader, std::size_t at) noexcept : reader_(reader), at_(at) {}
-    T operator*() const { return reader_(at_); }
-    T operator[](difference_type by) const { return reader_(at_ + static_cast<std::size_t>(by)); }
-    iterator& operator++() noexcept { return *this += 1; }
-    iterator operator++(int) noexcept { return std::exchange(*this, *this + 1); }
-    iterator& operator--() noexcept { return *this -= 1; }
-    iterator operator--(int) noexcept { return std::exchange(*this, *this - 1); }
-    iterator& operator+=(difference_type by) noexcept {
-      at_ += static_cast<std::size_t>(by);
-      return *this;
-    }
-    iterator& operator-=(difference_type by) noexcept { return *this += -by; }
-    friend iterator operator+(iterator i, difference_type by) noexcept { return i += by; }
-    friend iterator operator+(difference_type by, iterator i) noexcept { return i += by; }
-    friend iterator operator-(iterator i, difference_type by) noexcept { return i -= by; }
-    friend difference_type operator-(const iterator& a, const iterator& b) noexcept {
-      return static_cast<difference_type>(a.at_) - static_cast<difference_type>(b.at_);
-    }
-    bool operator==(const iterator& other) const noexcept { return at_ == other.at_; }
-    auto operator<=>(const iterator& other) const noexcept { return at_ <=> other.at_; }
+    iterator(ItemReader<T> reader, std::size_t at) noexcept
+        : IndexedIterator<iterator, T>(at), reader_(reader) {}
+    [[nodiscard]] T value_at(std::size_t item) const { return reader_(item); }
 
    private:
     ItemReader<T> reader_{};
-    std::size_t at_ = 0;
   };
 
   /// Requires: ItemReader<T>::least(count) bytes, if any of them is looked at.

@@ -121,10 +121,14 @@ void run_task(std::span<const std::byte> bytes, TaskOutput& output) {
 
 class PoolCore;
 
+/// Arguments that are so small are at hand when a task begins, which then needs one lock, not two.
+inline constexpr std::size_t kSmallArguments = 48;
+
 struct TaskRequest {
   TaskThunk thunk;
-  Code function;     ///< that is pointed to; nullptr: none is
-  std::size_t size;  ///< of its arguments
+  Code function;                         ///< that is pointed to; nullptr: none is
+  std::size_t size;                      ///< of its arguments
+  const std::byte* arguments = nullptr;  ///< then it is submitted at once; nullptr: later
   std::chrono::nanoseconds timeout;
   int retries;
   int priority;  ///< 0 is the highest of three
