@@ -72,7 +72,10 @@ bool PoolKeeper::conclude_current(std::size_t place,
       task.result = {};
       task.change(TaskState::cancelling, TaskState::cancelled, number);
       return true;
-    default: return false;
+    default:
+      // It may have died before it woke whoever waits for the outcome.
+      os::futex_wake_all(os::futex_word(task.word));
+      return false;
   }
 }
 

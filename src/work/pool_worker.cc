@@ -12,6 +12,7 @@
 #include <string>
 
 #include "os/futex.h"
+#include "os/life_word.h"
 #include "work/failure_note.h"
 #include "work/memory_limit.h"
 
@@ -195,33 +196,47 @@ void PoolWorker::keep_note(std::uint32_t slot, TaskSlot& task, FailureNote note)
 /// and that is known first: or whoever gets this result and submits anew would find nobody.
 void PoolWorker::conclude(TaskSlot& task, TaskState state) noexcept {
   if (range_size() == 0) table_.searching.add(place_);
-  auto before = task.conclude(TaskState::running, state, place_, place_);
+  auto before = task.change(TaskState::running, state, place_, place_);
   if (!before) before = task.change(TaskState::cancelling, TaskState::cancelled, place_, place_);
   passed(PoolStep::published);
+  if (before && before->awaited) {
+    wake_host(task);
+  } else {
+    shared_trips_ = 0;
+  }
   if (before && before->watched) call_keeper();
-  // Who has just been woken may be waiting for this very CPU.
-  const bool awaited = before && before->awaited;
-  if (awaited && table_.host_cpu.load(std::memory_order_relaxed) == current_cpu()) give_way();
 }
 
-/// To a host that has been woken and may be waiting for this CPU. When that goes on, this worker
-/// moves to another one: the scheduler would leave both here, with two switches a task.
-void PoolWorker::give_way() noexcept {
+/// It may be waiting for this very CPU, and then gets it. When that goes on, this worker moves to
+/// another one, before the host is awake and could be moved as well: the scheduler would leave both
+/// here, with two switches a task.
+void PoolWorker::wake_host(TaskSlot& task) noexcept {
   constexpr int kLastMove = 16384;
+  const std::uint16_t cpu = current_cpu();
+  store_if_new(table_.worker_cpu[place_], cpu);
+  shares_cpu_ = table_.host_cpu.load(std::memory_order_relaxed) == cpu;
+  if (!shares_cpu_) {
+    shared_trips_ = 0;
+  } else if (++shared_trips_ >= move_after_) {
+    shared_trips_ = 0;
+    move_after_ = std::min(2 * move_after_, kLastMove);
+    shares_cpu_ = !move_from(cpu);
+  }
+  woke_host_ = !shares_cpu_;
+  os::futex_wake_all(os::futex_word(task.word));
+  if (shares_cpu_) ::sched_yield();
+}
+
+/// By our affinity without it, and back. False: there is no other CPU for us.
+bool PoolWorker::move_from(std::uint16_t cpu) noexcept {
   cpu_set_t allowed;
-  if (++shared_trips_ < move_after_ || ::sched_getaffinity(0, sizeof allowed, &allowed) != 0 ||
-      CPU_COUNT(&allowed) < 2) {
-    ::sched_yield();
-    return;
-  }
-  shared_trips_ = 0;
-  move_after_ = std::min(2 * move_after_, kLastMove);
+  if (::sched_getaffinity(0, sizeof allowed, &allowed) != 0 || cpu == 0) return false;
   cpu_set_t others = allowed;
-  if (const int here = ::sched_getcpu(); here >= 0)
-    CPU_CLR(static_cast<std::size_t>(here), &others);
-  if (::sched_setaffinity(0, sizeof others, &others) == 0) {
-    ::sched_setaffinity(0, sizeof allowed, &allowed);
-  }
+  CPU_CLR(std::size_t{cpu} - 1, &others);
+  if (CPU_COUNT(&others) == 0 || ::sched_setaffinity(0, sizeof others, &others) != 0) return false;
+  ::sched_setaffinity(0, sizeof allowed, &allowed);
+  store_if_new(table_.worker_cpu[place_], current_cpu());
+  return true;
 }
 
 std::string PoolWorker::stderr_tail() const {

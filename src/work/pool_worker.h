@@ -81,7 +81,7 @@ class PoolWorker final : private PoolSite {
   [[nodiscard]] bool must_end();
 
   bool wait_for_tasks();
-  [[nodiscard]] bool spin() noexcept;
+  [[nodiscard]] bool spin(std::int64_t limit) noexcept;
   [[nodiscard]] bool has_news() const noexcept;
   [[nodiscard]] bool has_entry() noexcept;
   void judge_spinning(bool spun) noexcept;
@@ -115,7 +115,8 @@ class PoolWorker final : private PoolSite {
   [[nodiscard]] std::string stderr_tail() const;
   void call_keeper() const noexcept;
   void wake_another() const noexcept;
-  void give_way() noexcept;
+  void wake_host(TaskSlot& task) noexcept;
+  [[nodiscard]] bool move_from(std::uint16_t cpu) noexcept;
 
   PoolMemory& memory_;
   PoolTable& table_;
@@ -139,7 +140,9 @@ class PoolWorker final : private PoolSite {
   int wasted_spins_ = 0;
   int shared_trips_ = 0;         ///< in a row: a host on our CPU waited for the task
   int move_after_ = kFirstMove;  ///< so many of them
-  static constexpr int kFirstMove = 16;
+  static constexpr int kFirstMove = 3;
+  bool shares_cpu_ = false;          ///< of the last task: a host that slept is on our CPU...
+  bool woke_host_ = false;           ///< ...or on another one
   std::uint32_t seen_in_ = kQueues;  ///< an entry, by who waited awake
   int spin_credit_ = 8;              ///< above 0: to wait without sleeping has paid lately
 };

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "os/futex.h"
 #include "os/life_word.h"
@@ -27,6 +28,8 @@ constexpr std::uint32_t kShort = 2'000;
 constexpr std::uint64_t kMostAtOnce = 32;
 constexpr std::uint64_t kRangeTime = 20'000;
 constexpr std::int64_t kSpin = 20'000;
+/// While a host that we have woken comes to itself on a CPU that was asleep.
+constexpr std::int64_t kSpinForWoken = 100'000;
 constexpr std::int64_t kDoze = 1'000'000;
 /// The keeper looks at the memory of who is awake about that often.
 constexpr std::int64_t kBetweenLooks = 50'000'000;
@@ -240,8 +243,9 @@ bool PoolWorker::must_end() {
 bool PoolWorker::wait_for_tasks() {
   table_.searching.add(place_);
   const std::int64_t began = clock_;
-  if (spin()) return true;
-  const bool spun = clock_ - began >= kSpin;
+  const std::int64_t most = std::exchange(woke_host_, false) ? kSpinForWoken : kSpin;
+  if (spin(most)) return true;
+  const bool spun = clock_ - began >= most;
   const bool dozes = dozes_ < kDozes;
   const std::int64_t idle = idle_limit();
   const bool limited = !dozes && idle > 0;
@@ -250,7 +254,7 @@ bool PoolWorker::wait_for_tasks() {
   clock_ = now_ns();
   // It looks how much memory we have, while we are awake.
   if (options_.memory > 0 && table_.keeper_asleep.load() > clock_ + kBetweenLooks) call_keeper();
-  if (rung && clock_ - since < kSpin) judge_spinning(spun);
+  if (rung && clock_ - since < most) judge_spinning(spun);
   if (dozes) {
     ++dozes_;
   } else if (limited && !rung) {
@@ -307,12 +311,13 @@ bool PoolWorker::has_entry() noexcept {
 
 /// Only while there is a CPU for each that is awake, the host among them; and as long as that has
 /// paid lately: whoever we have woken may want our CPU.
-bool PoolWorker::spin() noexcept {
+bool PoolWorker::spin(std::int64_t limit) noexcept {
   const std::size_t alive = table_.alive.load(std::memory_order_relaxed);
   const std::size_t parked = table_.parked.count();
   store_if_new(table_.worker_cpu[place_], current_cpu());
+  if (std::exchange(shares_cpu_, false)) return has_news();
   if (spin_credit_ <= 0 || alive - std::min(alive, parked) + 1 > table_.cpus) return has_news();
-  const std::int64_t until = clock_ + kSpin;
+  const std::int64_t until = clock_ + limit;
   do {
     for (int i = 0; i < 32; ++i) {
       if (has_entry()) {
@@ -331,8 +336,10 @@ bool PoolWorker::spin() noexcept {
 /// Sleeps for at most `limit` ns, -1: without. False: nobody has rung.
 bool PoolWorker::park(std::int64_t limit) {
   if (looks_saved_ > 0) look_at_errors();
-  shared_trips_ = 0;
-  if (limit != kDoze) move_after_ = kFirstMove;
+  if (limit != kDoze) {
+    shared_trips_ = 0;
+    move_after_ = kFirstMove;
+  }
   const std::uint32_t bell = seat_.bell.load();
   const bool dozes = limit == kDoze;
   table_.parked.add(place_);

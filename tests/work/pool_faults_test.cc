@@ -176,6 +176,21 @@ TEST_F(PoolFaultsTest, B174_KilledAnywhereAWorkerCostsAtMostTheTaskItHad) {
   work::at_pool_step = nullptr;
 }
 
+TEST_F(PoolFaultsTest, B174_AWorkerThatDiesBeforeItWakesWhoWaitsHasDeliveredItsValue) {
+  work::at_pool_step = die_at_step;
+  deadly_step = PoolStep::published;
+  shared[kCount] = 2;  // tasks, of which the first is to find all awake and well
+  Pool pool{{.workers = 1}};
+  ASSERT_TRUE(pool.submit(twice, 1).get());
+  const auto once_it_sleeps = [](pid_t host) {
+    while (process_info(host)->state != 'S') {
+    }
+    return 7;
+  };
+  EXPECT_EQ(pool.submit(once_it_sleeps, ::getpid()).get().value(), 7);
+  work::at_pool_step = nullptr;
+}
+
 TEST_F(PoolFaultsTest, B174_CrashStormLosesNothingElse) {
   Pool pool{{.workers = 3}};
   std::vector<PoolFuture<int>> futures;
