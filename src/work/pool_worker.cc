@@ -239,6 +239,22 @@ bool PoolWorker::move_from(std::uint16_t cpu) noexcept {
   return true;
 }
 
+/// To another CPU, when one who is awake was last on ours, where the scheduler wakes him: it leaves
+/// both there for milliseconds, though others sleep. That we are about to is known first, or he
+/// would go there as well.
+void PoolWorker::part_from_others() noexcept {
+  const std::uint16_t cpu = current_cpu();
+  store_if_new(table_.worker_cpu[place_], cpu);
+  if (table_.alive.load(std::memory_order_relaxed) > table_.cpus + table_.parked.count()) return;
+  for (std::size_t i = 0; i < memory_.seats().size(); ++i) {
+    if (i == place_ || table_.parked.contains(i)) continue;
+    if (table_.worker_cpu[i].load() != cpu) continue;
+    table_.worker_cpu[place_].store(0);
+    move_from(cpu);
+    return;
+  }
+}
+
 std::string PoolWorker::stderr_tail() const {
   constexpr std::uint64_t kTail = 4096;
   const std::uint64_t until = errors_written();

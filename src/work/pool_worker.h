@@ -116,7 +116,8 @@ class PoolWorker final : private PoolSite {
   void call_keeper() const noexcept;
   void wake_another() const noexcept;
   void wake_host(TaskSlot& task) noexcept;
-  [[nodiscard]] bool move_from(std::uint16_t cpu) noexcept;
+  bool move_from(std::uint16_t cpu) noexcept;
+  void part_from_others() noexcept;
 
   PoolMemory& memory_;
   PoolTable& table_;

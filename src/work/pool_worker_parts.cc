@@ -22,6 +22,8 @@ namespace {
 
 /// A part of a map that has taken so long may be worth another worker.
 constexpr std::int64_t kWorthWaking = 5'000;
+/// ...and one that has taken so long, a CPU of its own.
+constexpr std::int64_t kWorthMoving = 50'000;
 
 }  // namespace
 
@@ -71,6 +73,7 @@ void PoolWorker::run_part(const PartHead& part, std::uint32_t queue, detail::Map
 void PoolWorker::run_part(PoolMapWorker& part, const WorkerSlot& slot, std::uint32_t queue,
                           MapOptions& options) {
   bool woke_others = false;
+  bool has_moved = false;
   while (part.step()) {
     const std::uint64_t before = std::exchange(items_, part.items_done());
     const std::int64_t working = slot.working.load(std::memory_order_relaxed);
@@ -79,6 +82,10 @@ void PoolWorker::run_part(PoolMapWorker& part, const WorkerSlot& slot, std::uint
       note_cost(static_cast<std::uint64_t>(working) / std::max<std::uint64_t>(1, items_));
       woke_others = true;
       if (memory_.backlog() > 0) wake_another();
+    }
+    if (!has_moved && working > kWorthMoving) {
+      has_moved = true;
+      part_from_others();
     }
     // What an item has printed is out before anybody knows that it is done, and what it has said
     // of an error is told from that of others: one at a time from now on.

@@ -342,6 +342,7 @@ bool PoolWorker::park(std::int64_t limit) {
   }
   const std::uint32_t bell = seat_.bell.load();
   const bool dozes = limit == kDoze;
+  store_if_new(table_.worker_cpu[place_], current_cpu());
   table_.parked.add(place_);
   if (dozes) table_.dozing.add(place_);
   table_.searching.remove(place_);
@@ -353,6 +354,7 @@ bool PoolWorker::park(std::int64_t limit) {
     os::futex_wait_until(os::futex_word(seat_.bell), bell, until);
   }
   table_.dozing.remove(place_);
+  store_if_new(table_.worker_cpu[place_], current_cpu());
   // Who is no longer among the sleepers has been chosen to wake up.
   const bool chosen = !table_.parked.remove(place_);
   return chosen || has_news();
