@@ -4,7 +4,7 @@
 /// child with shared memory.
 ///
 ///   call_result --size SIZE [--count N] [--rounds R]
-///               [--variants fresh,warm,place,copied,value,pool]
+///               [--variants fresh,warm,place,copied,value,pool,poolvalue]
 #include <tine/tine.h>
 
 #include <optional>
@@ -59,16 +59,24 @@ class Measured {
     use(value ? value->data() : refused(value.error()));
   }
   void in_pool() {
-    if (!pool_) {
-      pool_.emplace(tine::PoolOptions{.workers = 1, .warm_memory = bytes_});
-      in_pool();  // from now on its memory is warm
-    }
-    const auto value = pool_->submit(make, bytes_).get_in_place();
+    const auto value = pool().submit(make, bytes_).get_in_place();
+    use(value ? value->data() : refused(value.error()));
+  }
+  void by_value_in_pool() {
+    const auto value = pool().submit(make, bytes_).get();
     use(value ? value->data() : refused(value.error()));
   }
   [[nodiscard]] double elapsed() const { return elapsed_; }
 
  private:
+  /// Its memory is warm.
+  tine::Pool& pool() {
+    if (!pool_) {
+      pool_.emplace(tine::PoolOptions{.workers = 1, .warm_memory = bytes_});
+      in_pool();
+    }
+    return *pool_;
+  }
   void bare(const bench::SharedBytes& memory, bool is_warm) {
     bench::bare_result(
         memory, is_warm, [this] { return make(bytes_); },
@@ -109,6 +117,7 @@ int main(int argc, char** argv) {
   bench::measure(
       {variant("fresh", &Measured::fresh), variant("warm", &Measured::warm),
        variant("place", &Measured::in_place), variant("copied", &Measured::in_place_and_copied),
-       variant("value", &Measured::by_value), variant("pool", &Measured::in_pool)},
+       variant("value", &Measured::by_value), variant("pool", &Measured::in_pool),
+       variant("poolvalue", &Measured::by_value_in_pool)},
       options);
 }

@@ -107,6 +107,9 @@ class PendingCall {
   std::unique_ptr<State> state_;
 };
 
+/// PendingCall::start(), where there will be one attempt only.
+std::expected<PendingCall, Failure> start_call(const CallOptions& options, const CallWork& work);
+
 /// start() and finish(), again as often as the options say.
 Result<CallPayload> run_call(const CallOptions& options, const CallWork& work);
 

@@ -66,14 +66,15 @@ class Future {
 };
 
 /// Starts `fn(args...)` in a forked child. References need to live until this returns: the child
-/// has a copy of all memory then.
+/// has a copy of all memory then. So there can be no second attempt: with `retries` the future
+/// gives not_started (invalid_argument).
 template <class F, class... Args>
   requires detail::CallableNotOptions<F>
 [[nodiscard]] Future<detail::CallValue<F, Args...>> call_async(const CallOptions& options, F&& fn,
                                                                Args&&... args) {
   using R = detail::CallValue<F, Args...>;
   const auto work = detail::work_of<R, F, Args...>(options.start, fn, args...);
-  return Future<R>(detail::PendingCall::start(options, work), options.name);
+  return Future<R>(detail::start_call(options, work), options.name);
 }
 
 template <class F, class... Args>

@@ -77,8 +77,9 @@ struct PoolOptions {
   std::chrono::nanoseconds idle_timeout{0};  ///< an idle worker ends after so long; 0: never
   /// Tasks that wait for a worker, at most: then submit() blocks. 0: about a million.
   std::size_t max_queued = 0;
-  /// Arguments and results of up to so many bytes leave their memory to later ones, which are then
-  /// several times as fast; that of larger ones is given back. Bytes.
+  /// Each of the arguments and results that has up to so many bytes leaves its memory to later
+  /// ones, which are then several times as fast, and keeps it until the pool goes; that of larger
+  /// ones is given back.
   std::uint64_t warm_memory = std::uint64_t{64} << 20;
   /// How long the destructor and shutdown() let submitted tasks go on.
   std::chrono::milliseconds shutdown_grace{5000};
@@ -131,7 +132,9 @@ class Pool {
  public:
   /// A pool that cannot be made answers every submit with `not_started`.
   explicit Pool(PoolOptions options = {});
-  /// Errors: threads_running, too_many_processes, out_of_memory, too_many_files, guardian.
+  /// Errors: threads_running, too_many_processes, out_of_memory, too_many_files, guardian;
+  ///         invalid_argument: more than 512 workers; no_worker_entry, fork_server_lost, not_found:
+  ///         see start_method.h.
   [[nodiscard]] static std::expected<Pool, Error> start(PoolOptions options = {});
   Pool(Pool&&) noexcept;
   Pool& operator=(Pool&&) noexcept;
@@ -226,6 +229,7 @@ class Pool {
 
   /// A new keeper, when the last one has been killed.
   std::shared_ptr<detail::PoolCore> core();
+  [[nodiscard]] std::shared_ptr<detail::PoolCore> present_core() const;
   [[nodiscard]] std::unique_ptr<Failure> not_started(const std::string& name) const;
   [[nodiscard]] detail::TaskRequest request(const TaskOptions& options) const noexcept;
   /// A place for a task; nothing where it would have to wait for one.

@@ -8,7 +8,8 @@
 ///     tine::Result<double> value = score.get();
 ///
 /// A future may outlive its pool: then all of its tasks have an outcome. One that is dropped leaves
-/// its task to run to its end. Threads: one at a time, except that cancel() is safe beside a wait.
+/// its task to run to its end. Threads: one at a time, except that cancel() is safe beside
+/// wait_for(), which is how to wait for what another thread may cancel.
 /// After a fork: inert in the child, where get() gives a failure.
 
 #include <chrono>
@@ -34,8 +35,8 @@ class PoolFuture {
   /// The value, or how the task failed. Once: a second call gives Cause::lost.
   /// Blocks: until there is an outcome.
   [[nodiscard]] Result<R> get() {
-    detail::TaskHandle task = std::move(task_);
-    auto bytes = finish(task);
+    auto bytes = finish();
+    const detail::TaskHandle task = std::move(task_);
     if (!bytes) return std::unexpected(std::move(bytes.error()));
     if constexpr (std::is_void_v<R>) {
       return {};
@@ -47,15 +48,17 @@ class PoolFuture {
       return std::move(*value);
     }
   }
-  /// Instead of get(), where the value is a vector or string of plain elements: they are read where
-  /// the worker has put them. PoolOptions::warm_memory says what becomes of the memory afterwards.
+  /// get() where the value is a vector or string of plain elements: they are read where the worker
+  /// has put them, as long as anybody has a copy of what this gives; then PoolOptions::warm_memory
+  /// says what becomes of the memory. Do not look at them after a fork.
+  /// Blocks and fails as get() does, and is instead of it.
   [[nodiscard]] auto get_in_place()
     requires detail::RangeOf<R>::kIsRaw
   {
     using Element = typename detail::RangeOf<R>::Element;
     using Array = Result<SharedArray<Element>>;
+    auto bytes = finish();
     auto task = std::make_shared<detail::TaskHandle>(std::move(task_));
-    auto bytes = finish(*task);
     if (!bytes) return Array(std::unexpected(std::move(bytes.error())));
     auto elements = detail::view_range<Element>(*bytes);
     if (!elements) {
@@ -83,10 +86,11 @@ class PoolFuture {
   explicit PoolFuture(Failure failure) : failure_(std::make_unique<Failure>(std::move(failure))) {}
 
  private:
-  Result<std::span<const std::byte>> finish(detail::TaskHandle& task) {
+  /// What it gives stays as long as task_.
+  Result<std::span<const std::byte>> finish() {
     if (failure_) return std::unexpected(std::move(*std::exchange(failure_, nullptr)));
-    if (!task) return std::unexpected(Failure{});
-    return task.finish(name_);
+    if (!task_) return std::unexpected(Failure{});
+    return task_.finish(name_);
   }
 
   detail::TaskHandle task_{};

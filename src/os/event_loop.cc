@@ -94,7 +94,9 @@ int EventLoop::wait_limit_ms(std::optional<Clock::time_point> deadline) const {
 }
 
 void EventLoop::run_due_timers() {
-  while (!timers_paused_ && !timers_.empty() && timers_.begin()->first.first <= Clock::now()) {
+  // One that sets itself anew, for now, has its turn the next time.
+  const Clock::time_point now = Clock::now();
+  while (!timers_paused_ && !timers_.empty() && timers_.begin()->first.first <= now) {
     auto due = timers_.extract(timers_.begin());
     due_.erase(due.key().second);
     due.mapped()();

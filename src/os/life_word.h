@@ -60,7 +60,6 @@ inline constexpr std::size_t kMostWatched = 127;
 /// Sleeps while each of `words` is its value, the owner of `life` lives and it is not `deadline`
 /// yet; or less: look again. Kernels without a wait for several words look at all but the first
 /// every 20 ms, and all look at those beyond kMostWatched when one of the others changes.
-/// Requires: at least one word.
 inline void wait_while_alive(std::span<const WatchedWord> words, std::atomic<std::uint32_t>& life,
                              std::chrono::steady_clock::time_point deadline) noexcept {
   struct Waiter {  // struct futex_waitv, which Debian 12's headers have, but others do not
@@ -89,7 +88,8 @@ inline void wait_while_alive(std::span<const WatchedWord> words, std::atomic<std
                                  as_word(&until), CLOCK_MONOTONIC);
   if (woken != kNoSuchCall && woken != kForbidden) return;
   const auto soon = std::chrono::steady_clock::now() + std::chrono::milliseconds(20);
-  futex_wait_until(futex_word(*words.front().word), words.front().value, std::min(deadline, soon));
+  const WatchedWord first = words.empty() ? WatchedWord{&life, owner} : words.front();
+  futex_wait_until(futex_word(*first.word), first.value, std::min(deadline, soon));
 }
 
 /// The same for one.

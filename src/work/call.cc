@@ -282,6 +282,14 @@ Result<detail::CallPayload> detail::PendingCall::finish() {
   return state_->result();
 }
 
+std::expected<detail::PendingCall, Failure> detail::start_call(const CallOptions& options,
+                                                               const CallWork& work) {
+  if (options.retries <= 0) return PendingCall::start(options, work);
+  return std::unexpected(not_started(
+      options.name, Error{ErrorKind::invalid_argument, 0, Stage::prepare, subject_of(options.name),
+                          "call_async() makes one attempt: retries are for call()"}));
+}
+
 Result<detail::CallPayload> detail::run_call(const CallOptions& options, const CallWork& work) {
   for (int attempt = 1;; ++attempt) {
     auto pending = PendingCall::start(options, work);

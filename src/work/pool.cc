@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "os/own_pid.h"
 #include "os/pidfd.h"
 #include "work/pool_core.h"
 #include "work/pool_map.h"
@@ -17,7 +18,9 @@ struct Pool::State {
   explicit State(const PoolOptions& given) : options(given) {}
 
   const PoolOptions options;
-  std::mutex mutex{};
+  const pid_t owner = os::own_pid();
+  std::mutex mutex{};  ///< for all that follows
+  int workers = options.workers;
   std::shared_ptr<PoolCore> core{};
   Error error{};  ///< why there is none
   bool closed = false;
@@ -64,6 +67,8 @@ Pool::~Pool() {
 
 std::shared_ptr<PoolCore> Pool::core() {
   if (!state_) return nullptr;
+  if (state_->owner != os::own_pid())
+    return state_->core;  // a thread of the host may have the lock
   const std::lock_guard lock(state_->mutex);
   auto& core = state_->core;
   while (core && core->is_owner() && core->has_lost_keeper()) {
@@ -72,7 +77,9 @@ std::shared_ptr<PoolCore> Pool::core() {
     core = core->successor();
   }
   if (core || state_->closed) return core;
-  auto fresh = PoolCore::start(state_->options);
+  PoolOptions options = state_->options;
+  options.workers = state_->workers;
+  auto fresh = PoolCore::start(options);
   core = fresh ? std::move(*fresh) : nullptr;
   if (!fresh) state_->error = std::move(fresh.error());
   return core;
@@ -102,7 +109,7 @@ std::unique_ptr<Failure> Pool::not_started(const std::string& name) const {
 std::expected<std::optional<detail::TaskHandle>, std::unique_ptr<Failure>> Pool::begin(
     const detail::TaskRequest& request, detail::WhenFull when_full) {
   auto here = core();
-  if (!here) return std::unexpected(not_started(""));
+  if (!here) return std::unexpected(not_started(std::string(request.name)));
   auto slot = here->begin(request, when_full);
   while (!slot && here->has_lost_keeper()) {
     auto next = core();
@@ -128,13 +135,17 @@ detail::MapOutcome Pool::run_map(const detail::MapOrder& order, detail::MapInput
 std::expected<void, Error> Pool::resize(int workers) {
   const auto here = core();
   if (!here) return std::unexpected(state_ ? state_->error : Error{});
-  return here->resize(workers > 0 ? static_cast<std::size_t>(workers) : 0);
+  auto resized = here->resize(workers > 0 ? static_cast<std::size_t>(workers) : 0);
+  if (resized) {
+    const std::lock_guard lock(state_->mutex);
+    state_->workers = workers;
+  }
+  return resized;
 }
 
 void Pool::shutdown(Drain drain) {
-  if (!state_) return;
-  std::shared_ptr<PoolCore> core = state_->core;
-  if (core && !core->is_owner()) return;  // perhaps another thread of the host had the lock
+  if (!state_ || state_->owner != os::own_pid()) return;
+  std::shared_ptr<PoolCore> core;
   {
     const std::lock_guard lock(state_->mutex);
     state_->closed = true;
@@ -143,14 +154,21 @@ void Pool::shutdown(Drain drain) {
   if (core) core->shutdown(drain);
 }
 
+/// As it is, without a new keeper. nullptr: nothing there is, or it is another process's.
+std::shared_ptr<PoolCore> Pool::present_core() const {
+  if (!state_ || state_->owner != os::own_pid()) return nullptr;
+  const std::lock_guard lock(state_->mutex);
+  return state_->core;
+}
+
 PoolStats Pool::stats() const {
-  if (!state_ || !state_->core) return {};
-  return state_->core->stats();
+  const auto here = present_core();
+  return here ? here->stats() : PoolStats{};
 }
 
 std::vector<pid_t> Pool::worker_pids() const {
-  if (!state_ || !state_->core) return {};
-  return state_->core->worker_pids();
+  const auto here = present_core();
+  return here ? here->worker_pids() : std::vector<pid_t>{};
 }
 
 namespace detail {

@@ -41,8 +41,9 @@ namespace {
 
 /// Slots get their memory so many at a time.
 constexpr std::uint32_t kSlotsAtOnce = 4096;
-/// Dropped tasks that are looked at when a slot is needed.
-constexpr std::size_t kLooks = 64;
+/// Dropped tasks that are looked at with each new one, and when there is no slot for it.
+constexpr std::size_t kLooks = 2;
+constexpr std::size_t kLooksForOne = 64;
 constexpr auto kAfterKill = 2s;
 
 std::uint16_t narrow(int count) noexcept {
@@ -73,7 +74,8 @@ bool PoolCore::has_lost_keeper() const noexcept {
 }
 
 std::expected<std::shared_ptr<PoolCore>, Error> PoolCore::start(const PoolOptions& options) {
-  const std::size_t workers = work::worker_count(options.workers);
+  std::size_t workers = work::worker_count(options.workers);
+  if (options.workers <= 0) workers = std::min(workers, work::kMostSeats);
   if (workers > work::kMostSeats) {
     return std::unexpected(refused(ErrorKind::invalid_argument, "a pool has at most 512 workers"));
   }
@@ -196,7 +198,8 @@ bool PoolCore::takes_none() const noexcept {
 
 PoolCore::Begun PoolCore::begin(const TaskRequest& request, WhenFull when_full) {
   if (!is_owner()) {
-    return std::unexpected(not_started(refused(ErrorKind::not_owner, "it is another process's")));
+    return std::unexpected(
+        not_started(refused(ErrorKind::not_owner, "it is another process's"), request.name));
   }
   const auto queue = static_cast<std::uint32_t>(work::kHigh + std::clamp(request.priority, 0, 2));
   std::unique_lock lock(mutex_);
@@ -204,10 +207,14 @@ PoolCore::Begun PoolCore::begin(const TaskRequest& request, WhenFull when_full) 
   if (!wait_until_room(has_room, when_full)) return std::nullopt;
   if (auto refused = refusal(request.name)) return std::unexpected(std::move(refused));
   if (auto unknown = note_code(request)) return std::unexpected(std::move(unknown));
-  const auto slot = take_slot();
-  if (!slot) return std::unexpected(std::move(const_cast<std::unique_ptr<Failure>&>(slot.error())));
+  auto slot = take_slot();
+  if (!slot) return std::unexpected(std::move(slot.error()));
   TaskSlot& task = memory_->slots()[*slot];
-  const auto at = memory_->take_bytes(*slot, request.size);
+  auto at = memory_->take_bytes(*slot, request.size);
+  if (!at && !dropped_.empty()) {
+    collect_dropped(dropped_.size());
+    at = memory_->take_bytes(*slot, request.size);
+  }
   if (!at) {
     free_.push_back(*slot);
     return std::unexpected(
@@ -226,9 +233,14 @@ PoolCore::Begun PoolCore::begin(const TaskRequest& request, WhenFull when_full) 
   if (request.size > 0) {
     std::memcpy(memory_->arguments(task).data(), request.arguments, request.size);
   }
-  const std::size_t in_use = put_locked(*slot);
+  const auto in_use = put_locked(*slot, when_full);
+  if (!in_use) {
+    --submitted_;
+    free_slot(*slot);
+    return std::nullopt;
+  }
   lock.unlock();
-  see_to(*slot, in_use);
+  see_to(*slot, *in_use);
   return *slot;
 }
 
@@ -265,44 +277,45 @@ std::unique_ptr<Failure> PoolCore::note_code(const TaskRequest& request) {
 }
 
 std::expected<std::uint32_t, std::unique_ptr<Failure>> PoolCore::take_slot() {
-  if (free_.empty()) {
-    if (const auto slot = collect_dropped(kLooks)) return *slot;
-    const std::uint32_t used = table_.slots_used.load(std::memory_order_relaxed);
-    if (used == memory_->slots().size()) {
-      if (const auto slot = collect_dropped(dropped_.size())) return *slot;
-      return std::unexpected(not_started(
-          refused(ErrorKind::no_space, std::to_string(used) + " results have not been fetched")));
-    }
-    if (used == slots_ready_) {
-      const auto more = std::min<std::size_t>(kSlotsAtOnce, memory_->slots().size() - used);
-      if (const int lack = memory_->provide_slots(used, more); lack != 0) {
-        return std::unexpected(not_started(os::failed(Stage::prepare, lack, "a task").error()));
-      }
-      slots_ready_ = used + static_cast<std::uint32_t>(more);
-    }
-    table_.slots_used.store(used + 1, std::memory_order_release);
-    return used;
+  collect_dropped(free_.empty() ? kLooksForOne : kLooks);
+  if (free_.empty() && slots_used_ == memory_->slots().size()) collect_dropped(dropped_.size());
+  if (!free_.empty()) {
+    const std::uint32_t slot = free_.back();
+    free_.pop_back();
+    return slot;
   }
-  const std::uint32_t slot = free_.back();
-  free_.pop_back();
-  return slot;
+  if (slots_used_ == memory_->slots().size()) {
+    return std::unexpected(not_started(refused(
+        ErrorKind::no_space, std::to_string(slots_used_) + " results have not been fetched")));
+  }
+  if (slots_used_ == slots_ready_) {
+    const auto more = std::min<std::size_t>(kSlotsAtOnce, memory_->slots().size() - slots_used_);
+    if (const int lack = memory_->provide_slots(slots_used_, more); lack != 0) {
+      return std::unexpected(not_started(os::failed(Stage::prepare, lack, "a task").error()));
+    }
+    slots_ready_ = slots_used_ + static_cast<std::uint32_t>(more);
+    // Who lets go of one has room for it.
+    for (std::vector<std::uint32_t>* const slots : {&free_, &dropped_}) {
+      if (slots->capacity() < slots_ready_) slots->reserve(2 * std::size_t{slots_ready_});
+    }
+  }
+  table_.slots_used.store(slots_used_ + 1, std::memory_order_release);
+  return slots_used_++;
 }
 
-/// Some of the dropped tasks may be at their end; the oldest are looked at first.
-std::optional<std::uint32_t> PoolCore::collect_dropped(std::size_t most) noexcept {
-  for (std::size_t i = std::min(most, dropped_.size()); i > 0; --i) {
-    const std::uint32_t slot = dropped_.front();
-    dropped_.pop_front();
-    if (memory_->slots()[slot].load().idle()) {
-      free_slot(slot);
-    } else {
-      dropped_.push_back(slot);
+/// Some of the dropped tasks may be at their end: so many are looked at, in turn.
+void PoolCore::collect_dropped(std::size_t most) noexcept {
+  for (std::size_t looks = std::min(most, dropped_.size()); looks > 0; --looks) {
+    if (next_look_ >= dropped_.size()) next_look_ = 0;
+    std::uint32_t& slot = dropped_[next_look_];
+    if (!memory_->slots()[slot].load().idle()) {
+      ++next_look_;
+      continue;
     }
+    free_slot(slot);
+    slot = dropped_.back();
+    dropped_.pop_back();
   }
-  if (free_.empty()) return std::nullopt;
-  const std::uint32_t slot = free_.back();
-  free_.pop_back();
-  return slot;
 }
 
 void PoolCore::free_slot(std::uint32_t slot) noexcept {
@@ -347,18 +360,21 @@ bool PoolCore::is_seen_to(std::size_t tasks) const noexcept {
 
 std::size_t PoolCore::put(std::uint32_t slot) noexcept {
   const std::lock_guard lock(mutex_);
-  return put_locked(slot);
+  return put_locked(slot, WhenFull::wait).value_or(0);
 }
 
-std::size_t PoolCore::put_locked(std::uint32_t slot) noexcept {
+/// Gives how many slots are in use. Nothing: it would have to wait.
+std::optional<std::size_t> PoolCore::put_locked(std::uint32_t slot, WhenFull when_full) noexcept {
   TaskSlot& task = memory_->slots()[slot];
+  const auto queue = std::min<std::uint32_t>(task.queue, work::kLow);
   task.word.store(TaskWord{.state = TaskState::queued}.pack(), std::memory_order_release);
-  wait_until_room([&] { return memory_->put(task.queue, slot) || takes_none(); }, WhenFull::wait);
+  const auto put = [&] { return memory_->put(queue, slot) || takes_none(); };
+  if (!wait_until_room(put, when_full)) return std::nullopt;
   if (table_.broken.load() != 0) {
     task.kind = ResultKind::broken;
     memory_->drop_queued(task, TaskState::failed);
   }
-  return table_.slots_used.load(std::memory_order_relaxed) - free_.size();
+  return slots_used_ - free_.size();
 }
 
 void PoolCore::wake_worker() noexcept {
@@ -392,10 +408,9 @@ std::expected<void, Error> PoolCore::resize(std::size_t workers) {
   return {};
 }
 
-/// Nobody will give the tasks that are left an outcome.
+/// With the lock. Nobody will give the tasks that are left an outcome.
 void PoolCore::fail_rest() noexcept {
-  const std::size_t used = table_.slots_used.load(std::memory_order_acquire);
-  for (TaskSlot& task : memory_->slots().first(used)) lose(task);
+  for (TaskSlot& task : memory_->slots().first(slots_used_)) lose(task);
   table_.room.fetch_add(1);
   os::futex_wake_all(os::futex_word(table_.room));
 }

@@ -15,7 +15,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <expected>
 #include <memory>
 #include <mutex>
@@ -127,10 +126,10 @@ class PoolCore : public std::enable_shared_from_this<PoolCore> {
   void translate(std::vector<std::uint64_t>& frames) const;
   [[nodiscard]] Failure failure_in(std::span<const std::byte> bytes, const std::string& name) const;
   std::expected<std::uint32_t, std::unique_ptr<Failure>> take_slot();
-  std::optional<std::uint32_t> collect_dropped(std::size_t most) noexcept;
+  void collect_dropped(std::size_t most) noexcept;
   void free_slot(std::uint32_t slot) noexcept;
   void set_rules(work::TaskSlot& task, const TaskRequest& request) const noexcept;
-  std::size_t put_locked(std::uint32_t slot) noexcept;
+  std::optional<std::size_t> put_locked(std::uint32_t slot, WhenFull when_full) noexcept;
   void see_to(std::uint32_t slot, std::size_t in_use) noexcept;
   bool wait_here(std::uint32_t slot, os::Deadline deadline) noexcept;
   void drop_map(const HeldMap& held) noexcept;
@@ -177,12 +176,14 @@ class PoolCore : public std::enable_shared_from_this<PoolCore> {
   std::shared_ptr<PoolCore> successor_{};
   std::unordered_map<std::uint32_t, std::uint32_t> moved_{};  ///< slots, to those of the successor
   std::vector<std::uint32_t> free_{};
-  std::deque<std::uint32_t> dropped_{};  ///< without a future, but not at their end
-  std::vector<HeldMap> dropped_maps_{};  ///< the same
-  std::uint64_t items_ = 0;              ///< of maps, instead of
-  std::uint64_t parts_ = 0;              ///< tasks that were parts of them
+  std::vector<std::uint32_t> dropped_{};  ///< without a future, but not at their end
+  std::size_t next_look_ = 0;             ///< at one of these
+  std::vector<HeldMap> dropped_maps_{};   ///< the same
+  std::uint64_t items_ = 0;               ///< of maps, instead of
+  std::uint64_t parts_ = 0;               ///< tasks that were parts of them
   std::uint64_t failed_items_ = 0;
   std::uint64_t failed_parts_ = 0;
+  std::uint32_t slots_used_ = 0;   ///< once; the table's may be anything
   std::uint32_t slots_ready_ = 0;  ///< that have memory
   std::uint64_t submitted_ = 0;
   std::array<std::uint64_t, work::kQueues> heads_{};  ///< as they were some time ago

@@ -30,8 +30,8 @@ std::expected<PoolCore::HeldMap, std::unique_ptr<Failure>> PoolCore::hold_map(st
   const std::lock_guard lock(mutex_);
   std::erase_if(dropped_maps_, [&](HeldMap& held) { return free_map(held); });
   if (auto refused = refusal("")) return std::unexpected(std::move(refused));
-  const auto slot = take_slot();
-  if (!slot) return std::unexpected(std::move(const_cast<std::unique_ptr<Failure>&>(slot.error())));
+  auto slot = take_slot();
+  if (!slot) return std::unexpected(std::move(slot.error()));
   TaskSlot& task = memory_->slots()[*slot];
   task.arguments = {};
   task.result = {};
@@ -114,7 +114,10 @@ void PoolCore::wait_for_any(std::span<const std::uint32_t> slots,
                             Clock::time_point until) noexcept {
   if (!slots.empty() && spin(memory_->slots()[slots.front()])) return;
   std::vector<os::WatchedWord> words;
-  if (has_lost_keeper()) fail_rest();
+  if (has_lost_keeper()) {
+    settle();
+    for (const std::uint32_t slot : slots) settle(slot);
+  }
   work::store_if_new<std::uint32_t>(table_.host_cpu, work::current_cpu());
   for (const std::uint32_t slot : slots) {
     TaskSlot& task = memory_->slots()[slot];
@@ -128,6 +131,7 @@ void PoolCore::wait_for_any(std::span<const std::uint32_t> slots,
 void PoolCore::withdraw(std::uint32_t slot) noexcept {
   if (memory_->slots()[slot].conclude(TaskState::queued, TaskState::cancelled, 0)) {
     cancelled_queued_.fetch_add(1);
+    make_room();
   }
 }
 

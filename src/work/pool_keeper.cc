@@ -45,6 +45,8 @@ int PoolKeeper::run() {
     if (table_.keeper_called.load() != 0) due = Clock::now();
     loop_.run_once(due);
     table_.keeper_asleep.store(0);
+    // Who called may have died before it could write.
+    if (table_.keeper_called.exchange(0) != 0) look();
   }
   return 0;
 }
@@ -113,6 +115,10 @@ void PoolKeeper::look() {
   end_cancelled();
   retire_excess();
   see_to_mail();
+  // One that was alone has not said that it looks for no more, and may be alone no longer.
+  for (std::size_t i = 0; i < seats_.size(); ++i) {
+    if (seats_[i].process.is_alive() && is_busy(i)) table_.searching.remove(i);
+  }
   see_to_backlog();
 }
 

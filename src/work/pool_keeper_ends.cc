@@ -42,6 +42,10 @@ void PoolKeeper::on_ended(std::size_t place) {
   give_back_range(shared);
   judge_end(place, finished, blamed);
   tell_watchers();
+  // It may have chosen somebody to be woken, and not have come to it.
+  for (std::size_t i = 0; !in_order && i < seats_.size(); ++i) {
+    if (seats_[i].process.is_alive() && !is_busy(i)) ring(i);
+  }
   see_to_backlog();
 }
 

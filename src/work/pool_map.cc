@@ -40,12 +40,23 @@ PoolMap::PoolMap(std::shared_ptr<PoolCore> core, const detail::MapOrder& order,
       options_(options_of(*core_, order)),
       account_(options_, body) {}
 
+PoolMap::~PoolMap() {
+  if (!held_) return;
+  try {
+    stop_parts();
+    core_->release_map(std::move(*held_));
+  } catch (const std::bad_alloc&) {
+    // Then its memory is free when the pool goes.
+  }
+}
+
 detail::MapOutcome PoolMap::run() {
   if (account_.count() > 0 && prepare()) work_to_the_end();
   detail::MapOutcome outcome;
   const std::byte* values = nullptr;
   if (held_) {
     outcome.values = core_->release_map(std::move(*held_));
+    held_.reset();
     values = outcome.values.get();
   }
   Failure fate;
@@ -297,6 +308,11 @@ void PoolMap::note_part(std::size_t place, std::string end) {
 void PoolMap::give_up(Failure fate) {
   if (fate_) return;
   fate_ = std::move(fate);
+  stop_parts();
+}
+
+void PoolMap::stop_parts() {
+  if (!supply_) return;
   for (WorkerSlot& worker : memory_->slots()) {
     worker.interrupted.fetch_or(kStop, std::memory_order_acq_rel);
   }

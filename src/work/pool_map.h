@@ -33,6 +33,8 @@ class PoolMap {
           detail::MapInputs& inputs, detail::MapBody& body);
   PoolMap(const PoolMap&) = delete;
   PoolMap& operator=(const PoolMap&) = delete;
+  /// After an exception of the program's it gives back what it holds as soon as no worker uses it.
+  ~PoolMap();
 
   /// Once.
   detail::MapOutcome run();
@@ -65,6 +67,7 @@ class PoolMap {
   void take_delayed();
   void note_part(std::size_t place, std::string end);
   void give_up(Failure fate);
+  void stop_parts();
   bool reclaim_missing();
 
   const std::shared_ptr<detail::PoolCore> core_;

@@ -44,7 +44,7 @@ class PoolMapMemory {
   /// In the host, to begin with.
   PoolMapMemory(std::span<std::byte> bytes, std::uint32_t count, std::uint32_t places,
                 std::size_t inputs) noexcept
-      : bytes_(bytes) {
+      : bytes_(bytes), places_(places), inputs_(inputs) {
     auto* const head = new (bytes.data()) PoolMapHead;
     head->count = count;
     head->places = places;
@@ -56,10 +56,11 @@ class PoolMapMemory {
                                            std::uint32_t place) noexcept {
     PoolMapMemory found(bytes);
     if (bytes.size() < sizeof(PoolMapHead)) return std::nullopt;
-    const PoolMapHead& head = found.head();
-    if (place >= head.places || head.places > kMostSeats) return std::nullopt;
-    const std::size_t fixed = inputs_at(head.places);
-    if (fixed > bytes.size() || head.inputs > bytes.size() - fixed) return std::nullopt;
+    found.places_ = found.head().places;
+    found.inputs_ = found.head().inputs;
+    if (place >= found.places_ || found.places_ > kMostSeats) return std::nullopt;
+    const std::size_t fixed = inputs_at(found.places_);
+    if (fixed > bytes.size() || found.inputs_ > bytes.size() - fixed) return std::nullopt;
     return found;
   }
 
@@ -67,13 +68,13 @@ class PoolMapMemory {
     return *reinterpret_cast<PoolMapHead*>(bytes_.data());
   }
   [[nodiscard]] std::span<WorkerSlot> slots() const noexcept {
-    return {reinterpret_cast<WorkerSlot*>(bytes_.data() + sizeof(PoolMapHead)), head().places};
+    return {reinterpret_cast<WorkerSlot*>(bytes_.data() + sizeof(PoolMapHead)), places_};
   }
   [[nodiscard]] RecordChain& chain(std::size_t place) const noexcept {
-    return reinterpret_cast<RecordChain*>(bytes_.data() + chains_at(head().places))[place];
+    return reinterpret_cast<RecordChain*>(bytes_.data() + chains_at(places_))[place];
   }
   [[nodiscard]] std::span<std::byte> inputs() const noexcept {
-    return bytes_.subspan(inputs_at(head().places), head().inputs);
+    return bytes_.subspan(inputs_at(places_), inputs_);
   }
   /// For another worker at `place`.
   void clear(std::size_t place) const noexcept {
@@ -91,6 +92,8 @@ class PoolMapMemory {
   }
 
   std::span<std::byte> bytes_;
+  std::size_t places_ = 0;  ///< as they were when they were checked
+  std::size_t inputs_ = 0;
 };
 
 }  // namespace tine::work

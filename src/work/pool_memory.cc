@@ -121,17 +121,16 @@ std::optional<std::uint32_t> ChunkArea::take(std::uint32_t slot, std::size_t siz
       if (wanted > owners_.size()) break;
       continue;
     }
+    // First of all, so that whoever cleans up after us looks that far.
+    auto used = used_->load();
+    const auto end = static_cast<std::uint32_t>(first + wanted);
+    while (used < end && !used_->compare_exchange_weak(used, end)) {
+    }
     std::size_t taken = 0;
     if (claim(first, wanted, slot + 1, taken)) {
-      if (!populate(first, wanted)) {
-        unclaim(first, wanted);
-        return std::nullopt;
-      }
-      auto used = used_->load();
-      const auto end = static_cast<std::uint32_t>(first + wanted);
-      while (used < end && !used_->compare_exchange_weak(used, end)) {
-      }
-      return static_cast<std::uint32_t>(first);
+      if (populate(first, wanted)) return static_cast<std::uint32_t>(first);
+      unclaim(first, wanted);
+      return std::nullopt;
     }
     unclaim(first, taken);
     first += taken + 1;
@@ -149,17 +148,17 @@ void ChunkArea::free(std::uint32_t slot, std::uint32_t first, std::size_t size,
   };
   const auto owners = owners_.subspan(first, chunks);
   if (!std::ranges::all_of(owners, is_its)) return;  // no honest worker says that
+  // Small ones share their pages.
   const bool given_back =
-      size > kept && ::madvise(bytes_.data() + first * chunk_, chunks * chunk_, MADV_REMOVE) == 0;
+      chunk_ % kPage == 0 && size > kept &&
+      ::madvise(bytes_.data() + first * chunk_, chunks * chunk_, MADV_REMOVE) == 0;
   for (auto& owner : owners) owner.store(given_back ? 0 : kHasPages, std::memory_order_release);
 }
 
 void ChunkArea::free_all(std::uint32_t slot, std::uint32_t kept, std::size_t kept_size) noexcept {
   const std::size_t used = std::min<std::size_t>(used_->load(), owners_.size());
   const std::size_t kept_end = kept + count(kept_size);
-  // Taken, but not yet counted as used: a little further.
-  constexpr std::size_t kBeyond = 64;
-  for (std::size_t i = 0; i < std::min(used + kBeyond, owners_.size()); ++i) {
+  for (std::size_t i = 0; i < used; ++i) {
     if (kept_size > 0 && i >= kept && i < kept_end) continue;
     if ((owners_[i].load(std::memory_order_relaxed) & ~kHasPages) != slot + 1) continue;
     owners_[i].fetch_and(kHasPages);
@@ -270,7 +269,8 @@ std::expected<std::unique_ptr<PoolMemory>, Error> PoolMemory::attach(Fd file) {
 
 std::expected<void, Error> PoolMemory::add_code(Code code) {
   const auto address = reinterpret_cast<std::uintptr_t>(code);
-  const std::uint32_t count = table_->host_module_count.load(std::memory_order_relaxed);
+  const auto count = static_cast<std::uint32_t>(std::min<std::size_t>(
+      table_->host_module_count.load(std::memory_order_relaxed), table_->host_modules.size()));
   // The latest first: a library may have come where another was.
   for (std::uint32_t i = count; i-- > 0;) {
     const HostModule& known = table_->host_modules[i];

@@ -322,7 +322,8 @@ struct PoolTable {
   /// On which CPU somebody was when he last looked, from 1; 0: not known. Two of us on one CPU had
   /// better not wait for each other awake. Written where that changes, and nowhere else.
   alignas(64) std::atomic<std::uint32_t> host_cpu{0};  ///< when it went to sleep
-  /// When it last began to look for tasks; not known before its first look, and when it has ended.
+  /// When it last began to look for tasks, went to sleep, or was about to wake the host; not known
+  /// before its first look, while it moves, and when it has ended.
   std::array<std::atomic<std::uint16_t>, kMostSeats> worker_cpu{};
 
   std::uint64_t broken_size{};

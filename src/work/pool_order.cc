@@ -25,6 +25,8 @@ struct Settings {
   std::chrono::nanoseconds timeout{};
   std::chrono::milliseconds grace{};
   std::uint64_t memory = 0;
+  std::uint64_t warm_memory = 0;
+  std::size_t max_queued = 0;
   int workers = 0;
   int retries = 0;
   int crash_retries = 0;
@@ -48,6 +50,8 @@ Settings settings_of(const PoolOptions& options) {
   return {.timeout = options.timeout,
           .grace = options.grace,
           .memory = options.memory,
+          .warm_memory = options.warm_memory,
+          .max_queued = options.max_queued,
           .workers = options.workers,
           .retries = options.retries,
           .crash_retries = options.crash_retries,
@@ -68,6 +72,8 @@ PoolOptions options_of(const Settings& settings) {
   options.timeout = settings.timeout;
   options.grace = settings.grace;
   options.memory = settings.memory;
+  options.warm_memory = settings.warm_memory;
+  options.max_queued = settings.max_queued;
   options.workers = settings.workers;
   options.retries = settings.retries;
   options.crash_retries = settings.crash_retries;

@@ -88,8 +88,7 @@ void PoolCore::move_all() {
       if (slot != work::kNoSlot) move(slot);
     }
   }
-  const std::uint32_t used = table_.slots_used.load(std::memory_order_acquire);
-  for (const std::uint32_t slot : std::views::iota(0u, used)) move(slot);
+  for (const std::uint32_t slot : std::views::iota(0u, slots_used_)) move(slot);
   // Nobody waits for these.
   for (const std::uint32_t slot : dropped_) {
     const auto found = moved_.find(slot);

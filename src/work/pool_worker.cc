@@ -80,6 +80,7 @@ PoolWorker::PoolWorker(PoolMemory& memory, const PoolOptions& options, std::size
       keeper_fd_(keeper_fd),
       born_(now_ns()) {
   clock_ = born_;
+  memory_.set_kept(options.warm_memory);
   memory_.set_share(seat + 1, memory.seats().size() + 1);
 }
 
@@ -198,6 +199,7 @@ void PoolWorker::conclude(TaskSlot& task, TaskState state) noexcept {
   if (range_size() == 0) table_.searching.add(place_);
   auto before = task.change(TaskState::running, state, place_, place_);
   if (!before) before = task.change(TaskState::cancelling, TaskState::cancelled, place_, place_);
+  if (!before) wait_to_be_ended(task);
   passed(PoolStep::published);
   if (before && before->awaited) {
     wake_host(task);
@@ -205,6 +207,13 @@ void PoolWorker::conclude(TaskSlot& task, TaskState state) noexcept {
     shared_trips_ = 0;
   }
   if (before && before->watched) call_keeper();
+}
+
+/// Its time was up before it came back: the keeper ends us for it, and must find it here.
+void PoolWorker::wait_to_be_ended(const TaskSlot& task) noexcept {
+  while (task.load().state == TaskState::ending && task.load().seat == place_) {
+    os::futex_wait(os::futex_word(seat_.hold), 1);
+  }
 }
 
 /// It may be waiting for this very CPU, and then gets it. When that goes on, this worker moves to
@@ -269,6 +278,7 @@ std::string PoolWorker::stderr_tail() const {
 
 void PoolWorker::call_keeper() const noexcept {
   if (table_.keeper_called.exchange(1) != 0) return;
+  passed(PoolStep::calling_keeper);
   const std::uint64_t one = 1;
   [[maybe_unused]] const auto written = ::write(keeper_fd_, &one, sizeof one);
 }

@@ -37,6 +37,7 @@ enum class PoolStep : unsigned char {
   published,
   said_delayed,  ///< but has not given it to the keeper
   handed_back,
+  calling_keeper,  ///< who does not know
   parking,
   woken,
   ending,
@@ -116,6 +117,7 @@ class PoolWorker final : private PoolSite {
   void call_keeper() const noexcept;
   void wake_another() const noexcept;
   void wake_host(TaskSlot& task) noexcept;
+  void wait_to_be_ended(const TaskSlot& task) noexcept;
   bool move_from(std::uint16_t cpu) noexcept;
   void part_from_others() noexcept;
 
@@ -134,6 +136,7 @@ class PoolWorker final : private PoolSite {
   std::int64_t range_began_ = 0;
   std::int64_t attempt_began_ = 0;
   const std::int64_t born_;
+  std::uint32_t ranges_taken_ = 0;
   int looks_saved_ = 0;  ///< at stderr, since the last one
   std::int64_t next_look_at_rss_ = 0;
   std::uint64_t errors_ = 0;  ///< written to stderr so far

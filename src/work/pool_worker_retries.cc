@@ -72,7 +72,9 @@ void PoolWorker::hand_back(std::uint32_t slot, TaskSlot& task) noexcept {
   if (range_size() == 0) table_.searching.add(place_);
   task.kind = ResultKind::value;
   if (!memory_.say_delayed(task, place_)) {
-    task.change(TaskState::cancelling, TaskState::cancelled, place_, place_);
+    if (!task.change(TaskState::cancelling, TaskState::cancelled, place_, place_)) {
+      wait_to_be_ended(task);
+    }
     return;
   }
   passed(PoolStep::said_delayed);

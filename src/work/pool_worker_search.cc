@@ -27,6 +27,7 @@ constexpr std::uint32_t kShort = 2'000;
 /// ...as many as this, or as take so long. The clock is read that rarely.
 constexpr std::uint64_t kMostAtOnce = 32;
 constexpr std::uint64_t kRangeTime = 20'000;
+constexpr std::uint32_t kBetweenSteals = 64;
 constexpr std::int64_t kSpin = 20'000;
 /// While a host that we have woken comes to itself on a CPU that was asleep.
 constexpr std::int64_t kSpinForWoken = 100'000;
@@ -63,11 +64,14 @@ std::optional<std::uint32_t> PoolWorker::next_task() {
     end_range();
     if (must_end()) break;
     if (const auto slot = take_mail()) return slot;
-    if (take_range()) continue;
+    // Now and then what others have taken and not come to has been waiting for longer.
+    const bool others_first = ++ranges_taken_ % kBetweenSteals == 0;
+    if (!others_first && take_range()) continue;
     if (const auto slot = steal()) {
       found_tasks(false);
       return slot;
     }
+    if (others_first && take_range()) continue;
     if (table_.closing.load() != Closing::no || !wait_for_tasks()) break;
   }
   table_.searching.remove(place_);

@@ -318,6 +318,11 @@ TEST_F(CallTest, EndlessStderrIsCutAndHarmsNobody) {
   });
 }
 
+TEST_F(CallTest, WhatCannotBeTriedAgainSaysSo) {
+  EXPECT_EQ(call_async({.retries = 1}, [] { return 1; }).get().error().error->kind,
+            ErrorKind::invalid_argument);
+}
+
 TEST_F(CallTest, RetriesRunAgainAndTellHowOften) {
   auto attempts = TypedPipe<int>::create().value();
   const auto failed = call({.retries = 2}, [&]() -> int {

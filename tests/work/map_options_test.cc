@@ -435,6 +435,15 @@ TEST_F(MapThreadsTest, TokenCancelsFromAnotherThread) {
   EXPECT_EQ(results[2].error().cause, Cause::cancelled);
 }
 
+TEST_F(MapOptionsTest, ProgressAsOftenAsCanBe) {
+  int calls = 0;
+  const auto results = map(
+      numbers(100), [](int n) { return n; },
+      {.workers = 2, .progress = [&](const MapProgress&) { ++calls; }, .progress_interval = 0ms});
+  EXPECT_TRUE(results.failures().empty());
+  EXPECT_GT(calls, 0);
+}
+
 TEST_F(MapOptionsTest, ExceptionOfACallbackLeavesNothingBehind) {
   EXPECT_THROW((void)map(numbers(4),
                          [](int) -> int {

@@ -457,5 +457,25 @@ TEST_F(PoolMapThreadsTest, ManyMapsAtOnce) {
   for (auto& thread : threads) thread.join();
 }
 
+/// Throws when it is asked, in the host.
+bool refuse_to_decide(const Failure&) { throw std::logic_error("no idea"); }
+
+TEST_F(PoolMapTest, AnExceptionOfTheProgramComesOutAndEndsTheMap) {
+  Pool pool{{.workers = 2}};
+  TaskOptions options;
+  options.retries = 1;
+  options.retry_if = refuse_to_decide;
+  const auto fail_at_first = [](int n) {
+    if (n == 0) throw std::runtime_error("at first");
+    return n;
+  };
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_THROW((void)pool.map(numbers(1000), fail_at_first, options), std::logic_error);
+    EXPECT_EQ(pool.map(numbers(3), twice).values().value(), (std::vector<int>{0, 2, 4}));
+  }
+  EXPECT_EQ(pool.submit(twice, 4).get().value(), 8);
+  EXPECT_EQ(pool.stats().queued, 0u);
+}
+
 }  // namespace
 }  // namespace tine

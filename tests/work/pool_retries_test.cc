@@ -161,7 +161,8 @@ void die_at_step(PoolStep step) noexcept {
 
 TEST_F(PoolRetriesTest, B174_KilledWhileItHandsATaskBackAWorkerLosesNothing) {
   work::at_pool_step = die_at_step;
-  for (const auto step : {PoolStep::said_delayed, PoolStep::handed_back, PoolStep::named_task}) {
+  for (const auto step : {PoolStep::said_delayed, PoolStep::handed_back, PoolStep::named_task,
+                          PoolStep::calling_keeper}) {
     for (const int at : {1, 2, 5}) {
       for (auto& number : shared) number = 0;
       deadly_step = step;

@@ -110,6 +110,18 @@ TEST_F(PoolSlowTest, B144_MoreThanTwoGigabytesThereAndBack) {
   EXPECT_TRUE(*back == bytes);
 }
 
+/// KiB of shared memory in use, by everybody.
+long shared_memory_of_all() {
+  std::ifstream meminfo("/proc/meminfo");
+  for (std::string word; meminfo >> word;) {
+    if (word != "Shmem:") continue;
+    long size = 0;
+    meminfo >> size;
+    return size;
+  }
+  return -1;
+}
+
 std::vector<double> count_up(std::size_t size) {
   std::vector<double> values(size);
   std::iota(values.begin(), values.end(), 0.0);
@@ -175,6 +187,39 @@ TEST_F(PoolTest, MemoryOfLargeResultsStaysOrGoesAsTheOptionSays) {
       EXPECT_GE(shared_memory() - before, kKiB);
     }
   }
+}
+
+TEST_F(PoolTest, MemoryThatIsGivenBackIsNobodyElses) {
+  Pool pool{{.workers = 2, .warm_memory = 0}};
+  const auto text_of = [](std::size_t i) {
+    return std::string(50 + i * 37 % 3000, static_cast<char>('a' + i % 26));
+  };
+  std::vector<PoolFuture<std::string>> futures;
+  for (std::size_t i = 0; i < 500; ++i) {
+    futures.push_back(pool.submit([](std::string text) { return text; }, text_of(i)));
+    if (i % 3 == 2) {
+      ASSERT_EQ(futures[i - 1].get().value(), text_of(i - 1));
+    }
+  }
+  for (std::size_t i = 0; i < 500; ++i) {
+    if (i % 3 != 1 || i == 499) {
+      ASSERT_EQ(futures[i].get().value(), text_of(i));
+    }
+  }
+}
+
+TEST_F(PoolTest, WhatDroppedTasksHaveLeftIsUsedAgain) {
+  Pool pool{{.workers = 1}};
+  std::vector<PoolFuture<int>> many;
+  for (int i = 0; i < 2000; ++i) many.push_back(pool.submit(twice, i));
+  for (auto& each : many) ASSERT_TRUE(each.get());
+  const auto large = [] { return std::vector<double>(std::size_t{1} << 17); };  // 1 MiB
+  const long before = shared_memory_of_all();
+  for (int i = 0; i < 200; ++i) {
+    (void)pool.submit(large);
+    ASSERT_TRUE(pool.submit(twice, i).get());
+  }
+  EXPECT_LT(shared_memory_of_all() - before, 100 * 1024);
 }
 
 TEST_F(PoolTest, ManyResultsOfAllSizesAreKeptUntilTheyAreFetched) {
@@ -607,6 +652,26 @@ TEST_F(PoolTest, B113_ResizeKeepsHealthyWorkers) {
   EXPECT_EQ(pool.submit(own_pid).get().value(), kept);
   EXPECT_EQ(pool.stats().deaths, 0u);
   EXPECT_FALSE(pool.resize(0));
+}
+
+TEST_F(PoolTest, B113_APoolThatGrowsWhileItsOnlyWorkerIsBusyHasAnother) {
+  Pool pool{{.workers = 1}};
+  auto busy = pool.submit(wait_at_gate);
+  wait_for(kBegun, 1);
+  auto quick = pool.submit(twice, 4);
+  ASSERT_TRUE(pool.resize(2));
+  EXPECT_EQ(quick.get().value(), 8);
+  shared[kGate] = 1;
+  EXPECT_TRUE(busy.get());
+}
+
+TEST_F(PoolTest, MoreCpusThanAPoolCanHaveWorkersAreNoMisfortune) {
+  ::setenv("TINE_WORKERS", "1000", 1);
+  Pool pool;
+  EXPECT_EQ(pool.submit(twice, 4).get().value(), 8);
+  ::unsetenv("TINE_WORKERS");
+  EXPECT_EQ(Pool({.workers = 513}).submit(twice, 4).get().error().error->kind,
+            ErrorKind::invalid_argument);
 }
 
 TEST_F(PoolTest, B114_ResizedManyTimesLosesNothing) {

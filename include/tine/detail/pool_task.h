@@ -138,7 +138,7 @@ struct TaskRequest {
 };
 
 /// A task that has been submitted, or is about to be. Owner: of its place in the pool's memory.
-/// Threads: one, except that cancel() is safe beside a wait. Inert in a forked child.
+/// Threads: one, except that cancel() is safe beside wait_for(). Inert in a forked child.
 class TaskHandle {
  public:
   TaskHandle() noexcept = default;
