@@ -13,6 +13,7 @@
 
 #include "os/futex.h"
 #include "os/life_word.h"
+#include "os/own_pid.h"
 #include "work/failure_note.h"
 #include "work/memory_limit.h"
 
@@ -85,6 +86,7 @@ PoolWorker::PoolWorker(PoolMemory& memory, const PoolOptions& options, std::size
 }
 
 int PoolWorker::run() noexcept {
+  seat_.pid.store(os::own_pid());  // before the keeper may have come to it
   if (!initialize()) return 1;
   try {
     while (const auto slot = next_task()) run_task(*slot);
