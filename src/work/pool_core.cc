@@ -234,13 +234,14 @@ PoolCore::Begun PoolCore::begin(const TaskRequest& request, WhenFull when_full) 
     std::memcpy(memory_->arguments(task).data(), request.arguments, request.size);
   }
   const auto in_use = put_locked(*slot, when_full);
-  if (!in_use) {
+  // An older entry of its slot may have led a worker to it.
+  if (!in_use && task.change(TaskState::queued, TaskState::writing, 0)) {
     --submitted_;
     free_slot(*slot);
     return std::nullopt;
   }
   lock.unlock();
-  see_to(*slot, *in_use);
+  if (in_use) see_to(*slot, *in_use);
   return *slot;
 }
 

@@ -261,7 +261,7 @@ void PoolWorker::part_from_others() noexcept {
     if (i == place_ || table_.parked.contains(i)) continue;
     if (table_.worker_cpu[i].load() != cpu) continue;
     table_.worker_cpu[place_].store(0);
-    move_from(cpu);
+    if (!move_from(cpu)) table_.worker_cpu[place_].store(cpu);
     return;
   }
 }

@@ -118,7 +118,7 @@ class PoolWorker final : private PoolSite {
   void wake_another() const noexcept;
   void wake_host(TaskSlot& task) noexcept;
   void wait_to_be_ended(const TaskSlot& task) noexcept;
-  bool move_from(std::uint16_t cpu) noexcept;
+  [[nodiscard]] bool move_from(std::uint16_t cpu) noexcept;
   void part_from_others() noexcept;
 
   PoolMemory& memory_;
