@@ -52,17 +52,8 @@ namespace {
 /// 0: there is room, or nobody to make any.
 int await_room(int socket, Deadline until, int other) noexcept {
   pollfd watched[2] = {{socket, POLLOUT, 0}, {other, POLLIN, 0}};
-  for (;;) {
-    timespec left{};
-    if (until) {
-      const auto ns = (*until - std::chrono::steady_clock::now()).count();
-      if (ns > 0) left = {ns / 1'000'000'000, ns % 1'000'000'000};
-    }
-    const int ready = ::ppoll(watched, 2, until ? &left : nullptr, nullptr);
-    if (ready == 0) return ETIMEDOUT;
-    if (ready < 0) continue;  // EINTR
-    return watched[0].revents != 0 ? 0 : ECANCELED;
-  }
+  if (!poll_both(watched, until)) return ETIMEDOUT;
+  return watched[0].revents != 0 ? 0 : ECANCELED;
 }
 
 }  // namespace

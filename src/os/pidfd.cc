@@ -52,8 +52,7 @@ int send_signal(int pidfd, int signal) noexcept {
   return ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0) == 0 ? 0 : errno;
 }
 
-PidfdWait poll_pidfd(int pidfd, int other, Deadline deadline) noexcept {
-  pollfd watched[2] = {{pidfd, POLLIN, 0}, {other, POLLIN, 0}};
+bool poll_both(pollfd (&watched)[2], Deadline deadline) noexcept {
   for (;;) {
     timespec left{};
     if (deadline) {
@@ -61,10 +60,15 @@ PidfdWait poll_pidfd(int pidfd, int other, Deadline deadline) noexcept {
       if (ns > 0) left = {ns / 1'000'000'000, ns % 1'000'000'000};
     }
     const int ready = ::ppoll(watched, 2, deadline ? &left : nullptr, nullptr);
-    if (ready == 0) return PidfdWait::timed_out;
-    if (ready < 0) continue;  // EINTR: nothing else is possible with valid arguments
-    return watched[0].revents != 0 ? PidfdWait::ended : PidfdWait::other_readable;
+    if (ready >= 0) return ready > 0;
+    // EINTR: nothing else is possible with valid arguments
   }
+}
+
+PidfdWait poll_pidfd(int pidfd, int other, Deadline deadline) noexcept {
+  pollfd watched[2] = {{pidfd, POLLIN, 0}, {other, POLLIN, 0}};
+  if (!poll_both(watched, deadline)) return PidfdWait::timed_out;
+  return watched[0].revents != 0 ? PidfdWait::ended : PidfdWait::other_readable;
 }
 
 namespace {

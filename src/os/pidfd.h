@@ -4,6 +4,7 @@
 /// pidfds: names of processes that cannot be recycled under our hands.
 /// Source: pidfd_open(2), pidfd_send_signal(2), waitid(2) P_PIDFD; Linux 5.3, 5.1, 5.4
 
+#include <poll.h>
 #include <sys/types.h>
 
 #include <chrono>
@@ -41,6 +42,10 @@ inline std::chrono::steady_clock::time_point deadline_after(std::chrono::nanosec
   return std::chrono::steady_clock::now() +
          (duration < kNever ? duration : std::chrono::nanoseconds(kNever));
 }
+/// Until one of both is ready, as their revents say; an fd of -1 never is. False: not by
+/// `deadline`.
+bool poll_both(pollfd (&watched)[2], Deadline deadline) noexcept;
+
 PidfdWait poll_pidfd(int pidfd, int other, Deadline deadline) noexcept;
 /// Whether it has ended by now.
 inline bool has_ended(int pidfd) noexcept {
