@@ -11,6 +11,10 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # False alarms of g++ 12 about std::string and std::expected at -O2 (GCC bug 105329 and kin).
   target_compile_options(tine_flags INTERFACE -Wno-restrict -Wno-maybe-uninitialized)
 endif()
+if(CMAKE_UNITY_BUILD)
+  # Where all sources are included by another file, every unnamed namespace is in an included one.
+  target_compile_options(tine_flags INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+endif()
 if(TINE_SANITIZE)
   target_compile_options(tine_flags INTERFACE -fsanitize=${TINE_SANITIZE} -fno-omit-frame-pointer)
   target_link_options(tine_flags INTERFACE -fsanitize=${TINE_SANITIZE})

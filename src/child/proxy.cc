@@ -19,7 +19,7 @@ using Clock = std::chrono::steady_clock;
 
 namespace {
 
-struct Birth {
+struct BirthReport {
   pid_t pid;
   int errno_value;
 };
@@ -53,14 +53,14 @@ std::expected<std::pair<T, std::vector<Fd>>, int> receive(int socket, os::Deadli
 }  // namespace
 
 bool tell_birth(int reports, pid_t pid, int pidfd, int errno_value) noexcept {
-  const Birth birth{pid, errno_value};
+  const BirthReport birth{pid, errno_value};
   return pid > 0 ? send(reports, birth, std::span(&pidfd, 1)) : send(reports, birth);
 }
 
 bool tell_end(int reports, const Finished& finished) noexcept { return send(reports, finished); }
 
 std::expected<Newborn, int> await_birth(int reports, os::Deadline until, int other) {
-  auto received = receive<Birth>(reports, until, other);
+  auto received = receive<BirthReport>(reports, until, other);
   if (!received) return std::unexpected(received.error());
   auto& [birth, fds] = *received;
   if (birth.pid <= 0) return std::unexpected(birth.errno_value);

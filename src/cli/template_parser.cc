@@ -27,7 +27,7 @@ constexpr std::pair<std::string_view, std::string_view> kVariables[] = {
     {"{hgrp}", "${PARALLEL_HOSTGROUPS}"},
 };
 
-constexpr std::string_view kBlanks = " \t";
+constexpr std::string_view kSpaceAndTab = " \t";
 
 std::string_view braced(std::string_view name) {
   bool both = name.size() >= 2 && name.front() == '{' && name.back() == '}';
@@ -231,8 +231,9 @@ void TemplateParser::cut_segments() {
 void TemplateParser::cut_text(std::string_view text) {
   if (text.empty()) cut_.emplace_back();
   while (!text.empty()) {
-    bool blank = kBlanks.find(text[0]) != std::string_view::npos;
-    std::size_t size = blank ? text.find_first_not_of(kBlanks) : text.find_first_of(kBlanks);
+    bool blank = kSpaceAndTab.find(text[0]) != std::string_view::npos;
+    std::size_t size =
+        blank ? text.find_first_not_of(kSpaceAndTab) : text.find_first_of(kSpaceAndTab);
     size = std::min(size, text.size());
     if (blank) end_segment();
     cut_.push_back({.text = std::string(text.substr(0, size))});

@@ -19,10 +19,9 @@ namespace tine {
 using Clock = std::chrono::steady_clock;
 
 std::expected<Conversation, Error> Command::converse() const {
-  using Kind = detail::RedirectSpec::Kind;
-  auto child =
-      command::start(spec_, {.defaults = {{0, {.kind = Kind::pipe}}, {1, {.kind = Kind::pipe}}},
-                             .deadline = command::DeadlineBy::guardian});
+  constexpr auto pipe = detail::RedirectSpec::Kind::pipe;
+  auto child = command::start(spec_, {.defaults = {{0, {.kind = pipe}}, {1, {.kind = pipe}}},
+                                      .deadline = command::DeadlineBy::guardian});
   if (!child) return std::unexpected(child.error());
   return Conversation(std::move(*child), *this);
 }

@@ -8,46 +8,36 @@
 namespace tine::os {
 namespace {
 
-using Word = std::atomic<std::uint32_t>;
-
-constinit Word unwiped{0};  ///< where the kernel refuses to wipe
+constinit WipedWord<std::uint32_t> generation_word;
 /// The last number given out. Not wiped: in a child it is at least what any ancestor has used,
 /// because a number is taken from here before it is used for anything.
-constinit Word last{0};
+constinit std::atomic<std::uint32_t> last_generation{0};
 
-constinit std::atomic<Word*> word_in_use{nullptr};
-
-Word& make_word() noexcept {
-  if (void* const page = map_wiped_pages(sizeof(Word))) return *static_cast<Word*>(page);
-  ::pthread_atfork(nullptr, nullptr, [] { unwiped.store(0, std::memory_order_relaxed); });
-  return unwiped;
+/// In the kernel's stead, once.
+void wipe_in_children() noexcept {
+  static constinit std::atomic<bool> done{false};
+  if (done.exchange(true, std::memory_order_relaxed)) return;
+  ::pthread_atfork(nullptr, nullptr,
+                   [] { (*generation_word).store(0, std::memory_order_relaxed); });
 }
 
-/// The first one made is for all. Not a static variable of a function: a fork in the middle of its
-/// initialisation would leave it locked in the child.
-Word& first_made() noexcept {
-  Word& made = make_word();
-  Word* first = nullptr;
-  if (word_in_use.compare_exchange_strong(first, &made, std::memory_order_acq_rel)) return made;
-  if (&made != &unwiped) ::munmap(&made, sizeof(Word));
-  return *first;
-}
-
-Word& word() noexcept {
-  Word* const known = word_in_use.load(std::memory_order_acquire);
-  return known != nullptr ? *known : first_made();
+std::atomic<std::uint32_t>& current() noexcept {
+  auto& word = *generation_word;
+  if (generation_word.is_ordinary(word)) wipe_in_children();
+  return word;
 }
 
 }  // namespace
 
-const std::atomic<std::uint32_t>& fork_generation_word() noexcept { return word(); }
+const std::atomic<std::uint32_t>& fork_generation_word() noexcept { return current(); }
 
 std::uint32_t fork_generation() noexcept {
-  std::uint32_t known = word().load(std::memory_order_relaxed);
+  auto& word = current();
+  std::uint32_t known = word.load(std::memory_order_relaxed);
   if (known != 0) return known;
   // Threads of a young child may meet here: one number is taken by all, the others by nobody.
-  const std::uint32_t next = last.fetch_add(1, std::memory_order_relaxed) + 1;
-  return word().compare_exchange_strong(known, next, std::memory_order_relaxed) ? next : known;
+  const std::uint32_t next = last_generation.fetch_add(1, std::memory_order_relaxed) + 1;
+  return word.compare_exchange_strong(known, next, std::memory_order_relaxed) ? next : known;
 }
 
 }  // namespace tine::os

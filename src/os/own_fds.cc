@@ -16,29 +16,29 @@ namespace {
 constexpr std::size_t kBits = 64;
 constexpr std::size_t kMost = 1 << 20;  // fs.nr_open as most systems have it
 
-using Word = std::atomic<std::uint64_t>;
+using Bits = std::atomic<std::uint64_t>;
 
 // The many are apart from the few: 128 KiB among the library's data would spread what stands beside
 // them over two pages, and a forked child copies each page that it writes to.
 constexpr std::size_t kFew = 1024;
-Word few[kFew / kBits];
-std::atomic<Word*> many{nullptr};
+Bits few[kFew / kBits];
+std::atomic<Bits*> many{nullptr};
 std::atomic<std::size_t> words_used{0};
 
 /// Requires: some descriptor there has been noted, or word < kFew / kBits.
-Word& noted(std::size_t word) noexcept {
+Bits& noted(std::size_t word) noexcept {
   return word < kFew / kBits ? few[word] : many.load(std::memory_order_acquire)[word];
 }
 
 /// Untouched pages cost nothing.
 bool make_room(std::size_t word) noexcept {
   if (word < kFew / kBits || many.load(std::memory_order_acquire) != nullptr) return true;
-  constexpr std::size_t kSize = kMost / kBits * sizeof(Word);
+  constexpr std::size_t kSize = kMost / kBits * sizeof(Bits);
   void* const made =
       ::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (made == MAP_FAILED) return false;
-  Word* nobodys = nullptr;
-  if (!many.compare_exchange_strong(nobodys, static_cast<Word*>(made))) ::munmap(made, kSize);
+  Bits* nobodys = nullptr;
+  if (!many.compare_exchange_strong(nobodys, static_cast<Bits*>(made))) ::munmap(made, kSize);
   return true;
 }
 

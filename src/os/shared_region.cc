@@ -12,6 +12,7 @@
 #include <string>
 
 #include "os/io.h"
+#include "os/pages.h"
 #include "os/pidfd.h"
 #include "os/system_error.h"
 
@@ -154,10 +155,9 @@ int SharedPart::populate(std::size_t offset, std::size_t size) const noexcept {
   const std::size_t all = bytes_.size();
   if (size > all || offset > all - size) return ENOMEM;
   if (size == 0) return 0;
-  constexpr Address kPage = 4096;
   const auto begin = reinterpret_cast<Address>(bytes_.data() + offset);
   const Address end = begin + size;
-  Address from = begin / kPage * kPage;
+  Address from = pages_within(begin);
   const Address first_block = round_up(from, kSharedBlock);
   if (first_block < end && end - first_block >= kSharedBlock) {
     if (const int refused = populate_pages(from, first_block); refused != 0) return refused;

@@ -6,6 +6,7 @@
 
 #include <sys/mman.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstddef>
 
@@ -21,5 +22,35 @@ inline void* map_wiped_pages(std::size_t size) noexcept {
   errno = refused;
   return nullptr;
 }
+
+/// One word that every forked child sees as 0, made at its first use.
+/// Threads: any; a fork in the middle of anything leaves it usable in the child, which the static
+/// variable of a function is not. Where the kernel refuses to wipe, the word is an ordinary one.
+template <class T>
+class WipedWord {
+ public:
+  using Word = std::atomic<T>;
+
+  Word& operator*() noexcept {
+    Word* const known = in_use_.load(std::memory_order_acquire);
+    return known != nullptr ? *known : first_made();
+  }
+  /// Whether `word`, which is *this, is not wiped.
+  [[nodiscard]] bool is_ordinary(const Word& word) const noexcept { return &word == &ordinary_; }
+
+ private:
+  /// The first one made is for all.
+  Word& first_made() noexcept {
+    void* const page = map_wiped_pages(sizeof(Word));
+    Word* const made = page != nullptr ? static_cast<Word*>(page) : &ordinary_;
+    Word* first = nullptr;
+    if (in_use_.compare_exchange_strong(first, made, std::memory_order_acq_rel)) return *made;
+    if (made != &ordinary_) ::munmap(made, sizeof(Word));
+    return *first;
+  }
+
+  Word ordinary_{0};
+  std::atomic<Word*> in_use_{nullptr};
+};
 
 }  // namespace tine::os

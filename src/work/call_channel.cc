@@ -32,11 +32,11 @@ class SpareRegions {
     return region;
   }
   void give(os::SharedRegion region) {
-    constexpr std::size_t kMost = 4;
+    constexpr std::size_t kMostKept = 4;
     const std::lock_guard lock(mutex_);
     if (owner_ != os::own_pid()) regions_.clear();
     owner_ = os::own_pid();
-    if (regions_.size() < kMost) regions_.push_back(std::move(region));
+    if (regions_.size() < kMostKept) regions_.push_back(std::move(region));
   }
 
  private:
@@ -69,7 +69,7 @@ struct CallChannel::Region {
 
 namespace {
 
-constexpr std::size_t kMost = std::size_t{64} << 30;  // of address space
+constexpr std::size_t kMostReserved = std::size_t{64} << 30;  // of address space
 constexpr std::size_t kLeast = std::size_t{64} << 10;
 
 }  // namespace
@@ -82,14 +82,14 @@ void CallChannel::begin() const noexcept {
 std::expected<CallChannel, Error> CallChannel::create(Reach reach) {
   CallChannel channel;
   if (reach == Reach::any_process) {
-    auto made = os::SharedRegion::reserve_file(kMost, kLeast);
+    auto made = os::SharedRegion::reserve_file(kMostReserved, kLeast);
     if (!made) return std::unexpected(made.error());
     os::note_own(made->file.get());
     channel.region_ = std::make_shared<Region>(std::move(made->region), std::move(made->file));
   } else if (os::SharedRegion spare = spare_regions().take()) {
     channel.region_ = std::make_shared<Region>(std::move(spare));
   } else {
-    auto reserved = os::SharedRegion::reserve(kMost, kLeast);
+    auto reserved = os::SharedRegion::reserve(kMostReserved, kLeast);
     if (!reserved) return std::unexpected(reserved.error());
     channel.region_ = std::make_shared<Region>(std::move(*reserved));
   }

@@ -18,14 +18,14 @@ namespace tine::work {
 
 namespace {
 
-constexpr off_t kMost = off_t{16} << 20;
+constexpr off_t kMostInFile = 2 * kMostErrors;
 constexpr off_t kTail = 4096;
 
 /// RLIMIT_FSIZE holds for memory files as well.
 off_t most_kept() noexcept {
   rlimit limit{};
-  if (::getrlimit(RLIMIT_FSIZE, &limit) != 0) return kMost;
-  return static_cast<off_t>(std::min<rlim_t>(kMost, limit.rlim_cur));
+  if (::getrlimit(RLIMIT_FSIZE, &limit) != 0) return kMostInFile;
+  return static_cast<off_t>(std::min<rlim_t>(kMostInFile, limit.rlim_cur));
 }
 
 }  // namespace
@@ -50,7 +50,7 @@ void ChildErrors::become_stderr() noexcept {
 void ChildErrors::keep_from_later_children() const noexcept { os::note_own(file_.get()); }
 
 off_t ChildErrors::written() const noexcept {
-  return std::clamp<off_t>(::lseek(file_.get(), 0, SEEK_CUR), 0, kMost);
+  return std::clamp<off_t>(::lseek(file_.get(), 0, SEEK_CUR), 0, kMostInFile);
 }
 
 void ChildErrors::pass_on() noexcept {

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <expected>
 #include <string>
 
@@ -17,6 +18,9 @@
 #include "tine/fd.h"
 
 namespace tine::work {
+
+/// A worker that has written so much to stderr is replaced: writing ends at twice that.
+inline constexpr std::uint64_t kMostErrors = std::uint64_t{8} << 20;
 
 class ChildErrors {
  public:

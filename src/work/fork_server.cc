@@ -19,6 +19,7 @@
 #include "os/message.h"
 #include "os/own_fds.h"
 #include "os/own_pid.h"
+#include "os/pages.h"
 #include "os/pidfd.h"
 #include "os/shared_region.h"
 #include "os/system_error.h"
@@ -60,9 +61,8 @@ std::shared_ptr<RunningServer> server() {
 std::expected<std::shared_ptr<RunningServer>, Error> start_server(
     const ForkServerOptions& options) {
   auto made = std::make_shared<RunningServer>();
-  constexpr std::size_t kPage = 4096;
-  static_assert(sizeof(ForkServerBoard) <= kPage);
-  auto memory = os::SharedRegion::reserve(kPage, kPage);
+  static_assert(sizeof(ForkServerBoard) <= os::kPage);
+  auto memory = os::SharedRegion::reserve(os::kPage, os::kPage);
   if (!memory) return std::unexpected(memory.error());
   made->memory = std::move(*memory);
   new (made->memory.data()) ForkServerBoard;

@@ -122,6 +122,11 @@ std::vector<Span> MapAccount::missing() const {
   return all;
 }
 
+std::vector<Span> MapAccount::reclaim() {
+  constexpr int kMostReclaims = 3;
+  return ++reclaims_ > kMostReclaims ? std::vector<Span>() : missing();
+}
+
 void MapAccount::check_values(const std::byte* values) {
   for (std::uint32_t item = 0; item < count_; ++item) {
     if (!done_.contains(item) || failures_.contains(item)) continue;

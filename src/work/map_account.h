@@ -56,6 +56,12 @@ class MapAccount {
   [[nodiscard]] std::uint64_t finished() const noexcept { return done_.size() + failures_.size(); }
   /// Items without one, in order.
   [[nodiscard]] std::vector<Span> missing() const;
+  /// The same, once no worker is left, to be run again: a worker that was killed between taking
+  /// items and noting it has lost them, or one that scribbled over its account. After three times,
+  /// none.
+  std::vector<Span> reclaim();
+  /// How often there were any to ask for.
+  [[nodiscard]] int reclaims() const noexcept { return reclaims_; }
 
   /// All failures; items without an outcome share `fate`. `values`: of plain results, if any.
   [[nodiscard]] MapFailures all_failures(const Failure& fate, const std::byte* values);
@@ -78,6 +84,7 @@ class MapAccount {
   ItemSet done_{};
   std::unordered_map<std::uint32_t, Attempts> attempts_{};
   std::map<std::uint32_t, Failure> failures_{};
+  int reclaims_ = 0;
   std::vector<std::vector<std::uint32_t>> failed_here_{};  ///< items, of the worker at each place
 };
 

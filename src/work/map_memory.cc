@@ -7,14 +7,6 @@
 
 namespace tine::work {
 
-namespace {
-
-constexpr std::size_t kPage = 4096;
-
-std::size_t in_pages(std::size_t size) noexcept { return (size + kPage - 1) / kPage * kPage; }
-
-}  // namespace
-
 std::expected<MapMemory, Error> MapMemory::create(std::size_t seats, Reach reach,
                                                   std::size_t value_bytes) {
   MapMemory memory;
@@ -46,14 +38,14 @@ MapMemory MapMemory::over(MapTable& table, std::span<WorkerSlot> slots) {
 std::expected<void, Error> MapMemory::add_mapping(std::size_t seats) {
   constexpr std::size_t kArena = std::size_t{64} << 30;  // of address space
   constexpr std::size_t kLeastArena = std::size_t{64} << 10;
-  const std::size_t head = in_pages(sizeof(MapTable) + seats * sizeof(WorkerSlot));
-  const std::size_t values = is_strict() ? in_pages(value_bytes_) : 0;
+  const std::size_t head = os::pages_for(sizeof(MapTable) + seats * sizeof(WorkerSlot));
+  const std::size_t values = is_strict() ? os::pages_for(value_bytes_) : 0;
   const std::size_t fixed = head + values;
   auto region = os::SharedRegion::reserve(fixed + seats * kArena, fixed + seats * kLeastArena);
   if (!region) return std::unexpected(region.error());
   std::byte* const at = region->data();
   tables_.push_back(new (at) MapTable);
-  const std::size_t arena = (region->size() - fixed) / seats / kPage * kPage;
+  const std::size_t arena = os::pages_within((region->size() - fixed) / seats);
   for (std::size_t i = 0; i < seats; ++i) {
     slots_.push_back(new (at + sizeof(MapTable) + i * sizeof(WorkerSlot)) WorkerSlot);
     arenas_.emplace_back(std::span(at + fixed + i * arena, arena));

@@ -14,6 +14,7 @@
 #include <span>
 #include <vector>
 
+#include "os/pages.h"
 #include "os/shared_region.h"
 #include "tine/error.h"
 #include "work/map_table.h"

@@ -29,8 +29,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr int kMostReclaims = 3;
-
 MapOptions resolved(MapOptions options) {
   if (options.isolation == Isolation::process_per_item) options.recycle.after_items = 1;
   return options;
@@ -374,13 +372,10 @@ void MapRun::check_stop_policy() {
   give_up(std::move(fate), options_.stop.kill, Ending::cancelled);
 }
 
-/// No worker is left: are there items that nobody has an outcome for? A worker that was killed
-/// between taking them and noting it has lost them, or one that scribbled over its account. If that
-/// happens again, each item gets a process of its own: then it is known whose fault it is.
+/// If it happens again, each item gets a process of its own: then it is known whose fault it is.
 bool MapRun::reclaim_missing() {
-  if (++reclaims_ > kMostReclaims) return false;
-  if (reclaims_ > 1) options_.recycle.after_items = 1;
-  for (const Span& gap : account_.missing()) supply_.put(gap);
+  for (const Span& gap : account_.reclaim()) supply_.put(gap);
+  if (account_.reclaims() > 1) options_.recycle.after_items = 1;
   return supply_.has_items();
 }
 

@@ -93,8 +93,7 @@ class MapRun {
   Fd notice_{};
   Crew crew_;
 
-  std::size_t delayed_ = 0;  ///< items whose next attempt is still to come
-  int reclaims_ = 0;
+  std::size_t delayed_ = 0;                    ///< items whose next attempt is still to come
   std::optional<Failure> fate_{};              ///< of all items that have no outcome of their own
   std::vector<std::uint64_t> last_failure_{};  ///< of each seat, that has been taken
   MapInsights insights_{};

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "os/futex.h"
+#include "work/child_errors.h"
 #include "work/failure_note.h"
 #include "work/item_random.h"
 #include "work/map_records.h"
@@ -26,8 +27,6 @@ constexpr std::int64_t kBatchTime = 50'000;
 constexpr std::uint32_t kMostGrowth = 16;  // from one batch to the next
 /// Items that take longer are worth a note of their own.
 constexpr std::int64_t kWorthNoting = 20'000;
-/// A worker that has written so much to stderr is replaced: writing ends at twice that.
-constexpr std::uint64_t kMostErrors = std::uint64_t{8} << 20;
 
 }  // namespace
 

@@ -14,11 +14,8 @@ namespace tine::work {
 using PhiloxCounter = std::array<std::uint64_t, 4>;
 using PhiloxKey = std::array<std::uint64_t, 2>;
 
-namespace detail {
-
-__extension__ using Wide = unsigned __int128;
-
 constexpr PhiloxCounter philox_round(const PhiloxCounter& at, const PhiloxKey& key) noexcept {
+  __extension__ using Wide = unsigned __int128;
   const Wide first = Wide{0xD2E7470EE14C6C93} * at[0];
   const Wide second = Wide{0xCA5A826395121157} * at[2];
   const auto high = [](Wide product) { return static_cast<std::uint64_t>(product >> 64); };
@@ -26,12 +23,10 @@ constexpr PhiloxCounter philox_round(const PhiloxCounter& at, const PhiloxKey& k
   return {high(second) ^ at[1] ^ key[0], low(second), high(first) ^ at[3] ^ key[1], low(first)};
 }
 
-}  // namespace detail
-
 constexpr PhiloxCounter philox(PhiloxCounter at, PhiloxKey key) noexcept {
   constexpr int kRounds = 10;
   for (int round = 0; round < kRounds; ++round) {
-    at = detail::philox_round(at, key);
+    at = philox_round(at, key);
     key[0] += 0x9E3779B97F4A7C15;  // the golden ratio
     key[1] += 0xBB67AE8584CAA73B;  // sqrt(3) - 1
   }

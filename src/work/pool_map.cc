@@ -16,10 +16,9 @@ using detail::PoolCore;
 
 namespace {
 
-constexpr int kMostReclaims = 3;
-constexpr int kMostIdleDeaths = 16;
+constexpr int kMostDeathsAtNothing = 16;
 
-MapOptions options_of(const PoolCore& core, const detail::MapOrder& order) {
+MapOptions map_options(const PoolCore& core, const detail::MapOrder& order) {
   MapOptions options;
   options.retries = order.part.retries;
   options.crash_retries = core.options().crash_retries;
@@ -37,7 +36,7 @@ PoolMap::PoolMap(std::shared_ptr<PoolCore> core, const detail::MapOrder& order,
       order_(order),
       inputs_(inputs),
       body_(body),
-      options_(options_of(*core_, order)),
+      options_(map_options(*core_, order)),
       account_(options_, body) {}
 
 PoolMap::~PoolMap() {
@@ -259,7 +258,7 @@ void PoolMap::died_idle(Failure made) {
   const bool has_progress =
       std::exchange(progress_at_death_, account_.finished()) != account_.finished();
   idle_deaths_ = has_progress ? 1 : idle_deaths_ + 1;
-  if (core_->is_broken() || idle_deaths_ >= kMostIdleDeaths) give_up(std::move(made));
+  if (core_->is_broken() || idle_deaths_ >= kMostDeathsAtNothing) give_up(std::move(made));
 }
 
 /// What a worker was to do from item `from` of its batch on, and its range, are for others.
@@ -319,12 +318,9 @@ void PoolMap::stop_parts() {
   withdraw_parts();
 }
 
-/// No part is left: are there items that nobody has an outcome for? A worker that was killed
-/// between taking them and noting it has lost them.
 bool PoolMap::reclaim_missing() {
   if (supply_->has_items()) return true;
-  if (++reclaims_ > kMostReclaims) return false;
-  for (const Span& gap : account_.missing()) supply_->put(gap);
+  for (const Span& gap : account_.reclaim()) supply_->put(gap);
   return supply_->has_items();
 }
 

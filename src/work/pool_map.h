@@ -89,7 +89,6 @@ class PoolMap {
   std::size_t submitted_ = 0;
   std::size_t failed_parts_ = 0;
   int idle_deaths_ = 0;
-  int reclaims_ = 0;
   MapInsights insights_{};
 };
 

@@ -10,19 +10,17 @@
 
 #include "os/life_word.h"
 #include "os/own_fds.h"
+#include "os/pages.h"
 
 namespace tine::work {
 
 namespace {
 
-constexpr std::size_t kPage = 4096;
 constexpr std::uint32_t kHasPages = std::uint32_t{1} << 31;
 constexpr std::size_t kSmallChunk = 256;
 constexpr std::size_t kLargeChunk = std::size_t{64} << 10;
 /// What is larger goes into large chunks.
 constexpr std::size_t kMostInSmall = std::size_t{16} << 10;
-
-std::size_t whole_pages(std::size_t size) noexcept { return (size + kPage - 1) / kPage * kPage; }
 
 /// The parts of a region, one after the other, each at the beginning of a page.
 class Parts {
@@ -31,7 +29,7 @@ class Parts {
   template <class T>
   std::span<T> next(std::size_t count) noexcept {
     auto* const first = reinterpret_cast<T*>(at_);
-    at_ += whole_pages(count * sizeof(T));
+    at_ += os::pages_for(count * sizeof(T));
     return {first, count};
   }
   [[nodiscard]] std::size_t size() const noexcept { return static_cast<std::size_t>(at_ - begin_); }
@@ -150,7 +148,7 @@ void ChunkArea::free(std::uint32_t slot, std::uint32_t first, std::size_t size,
   if (!std::ranges::all_of(owners, is_its)) return;  // no honest worker says that
   // Small ones share their pages.
   const bool given_back =
-      chunk_ % kPage == 0 && size > kept &&
+      chunk_ % os::kPage == 0 && size > kept &&
       ::madvise(bytes_.data() + first * chunk_, chunks * chunk_, MADV_REMOVE) == 0;
   for (auto& owner : owners) owner.store(given_back ? 0 : kHasPages, std::memory_order_release);
 }

@@ -41,7 +41,7 @@ struct Settings {
   int start = 0;
 };
 
-std::uint64_t number(Code code) noexcept { return reinterpret_cast<std::uint64_t>(code); }
+std::uint64_t address_of(Code code) noexcept { return reinterpret_cast<std::uint64_t>(code); }
 Code code(std::uint64_t address) noexcept {
   return reinterpret_cast<Code>(address);  // NOLINT(performance-no-int-to-ptr)
 }
@@ -59,7 +59,7 @@ Settings settings_of(const PoolOptions& options) {
           .recycle_above_rss = options.recycle.above_rss,
           .recycle_after_age = options.recycle.after_age,
           .idle_timeout = options.idle_timeout,
-          .initializer = number(options.initializer),
+          .initializer = address_of(options.initializer),
           .init_timeout = options.init_timeout,
           .name = options.name,
           .core_dump = options.core_dump,

@@ -21,7 +21,7 @@ namespace tine::work {
 namespace {
 
 /// A part of a map that has taken so long may be worth another worker.
-constexpr std::int64_t kWorthWaking = 5'000;
+constexpr std::int64_t kWorthWakingOthers = 5'000;
 /// ...and one that has taken so long, a CPU of its own.
 constexpr std::int64_t kWorthMoving = 50'000;
 
@@ -78,7 +78,7 @@ void PoolWorker::run_part(PoolMapWorker& part, const WorkerSlot& slot, std::uint
     const std::uint64_t before = std::exchange(items_, part.items_done());
     const std::int64_t working = slot.working.load(std::memory_order_relaxed);
     // Now that it is known what items cost, others may be worth their waking.
-    if (!woke_others && working > kWorthWaking) {
+    if (!woke_others && working > kWorthWakingOthers) {
       note_cost(static_cast<std::uint64_t>(working) / std::max<std::uint64_t>(1, items_));
       woke_others = true;
       if (memory_.backlog() > 0) wake_another();

@@ -13,6 +13,7 @@
 #include "os/futex.h"
 #include "os/life_word.h"
 #include "os/relax.h"
+#include "work/child_errors.h"
 #include "work/memory_limit.h"
 #include "work/pool_worker.h"
 
@@ -28,7 +29,7 @@ constexpr std::uint32_t kShort = 2'000;
 constexpr std::uint64_t kMostAtOnce = 32;
 constexpr std::uint64_t kRangeTime = 20'000;
 constexpr std::uint32_t kBetweenSteals = 64;
-constexpr std::int64_t kSpin = 20'000;
+constexpr std::int64_t kSpinForTask = 20'000;
 /// While a host that we have woken comes to itself on a CPU that was asleep.
 constexpr std::int64_t kSpinForWoken = 100'000;
 constexpr std::int64_t kDoze = 1'000'000;
@@ -40,8 +41,6 @@ constexpr int kMostCredit = 8;
 /// every time would be most of what a short task costs. So many looks may be saved in a row.
 constexpr std::int64_t kTooShortToWrite = 300;
 constexpr int kMostSaved = 64;
-/// A worker that has written so much to stderr is replaced: writing ends at twice that.
-constexpr std::uint64_t kMostErrors = std::uint64_t{8} << 20;
 
 std::chrono::steady_clock::time_point time_at(std::int64_t ns) {
   return std::chrono::steady_clock::time_point(std::chrono::nanoseconds(ns));
@@ -247,7 +246,7 @@ bool PoolWorker::must_end() {
 bool PoolWorker::wait_for_tasks() {
   table_.searching.add(place_);
   const std::int64_t began = clock_;
-  const std::int64_t most = std::exchange(woke_host_, false) ? kSpinForWoken : kSpin;
+  const std::int64_t most = std::exchange(woke_host_, false) ? kSpinForWoken : kSpinForTask;
   if (spin(most)) return true;
   const bool spun = clock_ - began >= most;
   const bool dozes = dozes_ < kDozes;

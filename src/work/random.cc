@@ -27,7 +27,7 @@ using detail::RngState;
 /// Who uses a key. It is half of the key itself, so that no seed of one is a seed of another.
 enum class Domain : std::uint64_t { seeded = 1, item = 2, entropy = 3 };
 
-RandomPlace place_of(Domain domain, std::uint64_t key, std::uint64_t stream) noexcept {
+RandomPlace stream_at(Domain domain, std::uint64_t key, std::uint64_t stream) noexcept {
   return {{key, static_cast<std::uint64_t>(domain)}, stream, 0};
 }
 
@@ -42,7 +42,7 @@ RandomPlace unpredictable_place() noexcept {
         static_cast<std::uint64_t>(now.tv_sec) << 30 ^ static_cast<std::uint64_t>(now.tv_nsec);
     bits[1] = static_cast<std::uint64_t>(::gettid()) << 32 ^ os::fork_generation();
   }
-  return place_of(Domain::entropy, bits[0], bits[1]);
+  return stream_at(Domain::entropy, bits[0], bits[1]);
 }
 
 constinit thread_local Rng this_threads = detail::RngAccess::make();
@@ -63,7 +63,7 @@ bool is_of_this_process(const RngState& state) noexcept {
 
 void begin_item(RngState& state) noexcept {
   state.seen_item = state.item->load(std::memory_order_relaxed);
-  state.place = place_of(Domain::item, state.root_seed, state.seen_item);
+  state.place = stream_at(Domain::item, state.root_seed, state.seen_item);
 }
 
 }  // namespace
@@ -86,7 +86,7 @@ void seed(std::uint64_t number) noexcept {
   RngState& state = this_threads_state();
   if (!is_of_this_process(state)) begin_in_this_process(state);
   state.seen_item = state.item->load(std::memory_order_relaxed);
-  state.place = place_of(Domain::seeded, number, 0);
+  state.place = stream_at(Domain::seeded, number, 0);
   state.next = RngState::kBlock;
 }
 

@@ -12,6 +12,7 @@
 
 #include "os/futex.h"
 #include "os/io.h"
+#include "os/pages.h"
 #include "os/pidfd.h"
 #include "os/system_error.h"
 #include "tine/random.h"
@@ -27,8 +28,6 @@ using detail::StreamItem;
 using detail::StreamOrder;
 
 namespace {
-
-constexpr std::size_t kPage = 4096;
 
 MapOptions seat_options(const LazyMapOptions& lazy) {
   MapOptions options;
@@ -86,9 +85,8 @@ std::expected<void, Error> StreamRun::prepare_memory() {
   constexpr std::size_t kMostAll = std::size_t{16} << 40;
   constexpr std::size_t kLeastPart = std::size_t{64} << 10;
   const std::size_t cells = window_ + worker_count_;
-  const std::size_t head = (sizeof(StreamTable) + worker_count_ * sizeof(WorkerSlot) +
-                            cells * sizeof(StreamCell) + kPage - 1) /
-                           kPage * kPage;
+  const std::size_t head = os::pages_for(sizeof(StreamTable) + worker_count_ * sizeof(WorkerSlot) +
+                                         cells * sizeof(StreamCell));
   const std::size_t part = std::min(kMostPart, kMostAll / (2 * cells));
   auto memory = os::SharedRegion::reserve(head + 2 * cells * part, head + 2 * cells * kLeastPart);
   if (!memory) return std::unexpected(memory.error());
@@ -101,7 +99,7 @@ std::expected<void, Error> StreamRun::prepare_memory() {
   }
   auto* const first = reinterpret_cast<StreamCell*>(at);
   for (std::size_t i = 0; i < cells; ++i) new (first + i) StreamCell;
-  const std::size_t half = (memory_.size() - head) / 2 / kPage * kPage;
+  const std::size_t half = os::pages_within((memory_.size() - head) / 2);
   const auto seed = given_options_.seed ? *given_options_.seed : rng()();
   shape_.emplace(StreamShape{table,
                              {first, cells},
@@ -341,7 +339,7 @@ void StreamRun::recycle_given() {
     const std::size_t used =
         std::min<std::size_t>(ready->load(std::memory_order_relaxed), part.size());
     if (used <= kKeep) continue;
-    ::madvise(part.data(), (used + kPage - 1) / kPage * kPage, MADV_REMOVE);
+    ::madvise(part.data(), os::pages_for(used), MADV_REMOVE);
     ready->store(0, std::memory_order_relaxed);
   }
   in_flight_[at].used = false;

@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "os/futex.h"
+#include "os/pages.h"
 #include "tine/codec.h"
+#include "work/child_errors.h"
 #include "work/failure_note.h"
 #include "work/item_random.h"
 #include "work/region_sink.h"
@@ -20,12 +22,10 @@ using detail::now_ns;
 
 namespace {
 
-/// A worker that has written so much to stderr is replaced: writing ends at twice that.
-constexpr std::uint64_t kMostErrors = std::uint64_t{8} << 20;
 constexpr std::size_t kLargestStep = std::size_t{4} << 20;
 
 os::SharedPart part_of(os::SharedPart whole, std::size_t index, std::size_t count) noexcept {
-  const std::size_t size = whole.size() / count / 4096 * 4096;
+  const std::size_t size = os::pages_within(whole.size() / count);
   return os::SharedPart(std::span(whole.data() + index * size, size));
 }
 

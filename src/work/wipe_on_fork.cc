@@ -16,7 +16,7 @@ namespace tine::detail {
 
 namespace {
 
-std::unexpected<Error> refused(int errno_value, std::size_t size, const char* what) {
+std::unexpected<Error> no_secret_pages(int errno_value, std::size_t size, const char* what) {
   Error error = os::make_error(Stage::prepare, errno_value, std::to_string(size) + " secret bytes");
   if (errno_value != ENOMEM) error.hint = std::string("this system cannot ") + what;
   return std::unexpected(std::move(error));
@@ -27,11 +27,12 @@ std::unexpected<Error> refused(int errno_value, std::size_t size, const char* wh
 std::expected<SecretPages, Error> SecretPages::create(std::size_t size) {
   void* const at = os::map_wiped_pages(size);
   if (at == nullptr) {
-    return refused(errno, size, "wipe memory on a fork (MADV_WIPEONFORK, Linux 4.14)");
+    return no_secret_pages(errno, size, "wipe memory on a fork (MADV_WIPEONFORK, Linux 4.14)");
   }
   SecretPages pages(at, size, os::fork_generation());
   if (::madvise(at, size, MADV_DONTDUMP) != 0) {
-    return refused(errno, size, "leave memory out of core dumps (MADV_DONTDUMP, Linux 3.4)");
+    return no_secret_pages(errno, size,
+                           "leave memory out of core dumps (MADV_DONTDUMP, Linux 3.4)");
   }
   return pages;
 }

@@ -25,7 +25,7 @@ struct Told {
 };
 
 /// Calls next() to the end, whatever it throws.
-Told all(Batch& batch) {
+Told run_all(Batch& batch) {
   Told told;
   for (;;) {
     try {
@@ -80,7 +80,7 @@ TEST_F(BatchCallbacksTest, OnEndMayThrowForEveryOneThatEndsInOneRound) {
                    throw std::runtime_error("on_end");
                  }}};
     const EndTogether jobs(batch, 8);
-    const Told told = all(batch);
+    const Told told = run_all(batch);
     EXPECT_EQ(told.outcomes, first(8));
     EXPECT_EQ(told.thrown, std::vector<std::string>(8, "on_end"));
   }
@@ -95,7 +95,7 @@ TEST_F(BatchCallbacksTest, OnOutputMayThrowAndNothingIsGivenTwice) {
   };
   Batch batch{std::move(options)};
   const EndTogether jobs(batch, 4);
-  const Told told = all(batch);
+  const Told told = run_all(batch);
   EXPECT_EQ(told.outcomes, first(4));
   EXPECT_EQ(told.thrown.size(), 4u);
   EXPECT_EQ(said, "line\nline\nline\nline\n");
@@ -110,7 +110,7 @@ TEST_F(BatchCallbacksTest, OnOutputMayThrowAtTheLastLineOfAJob) {
   };
   Batch batch{std::move(options)};
   batch.add({"printf", "a\\nb"});
-  const Told told = all(batch);
+  const Told told = run_all(batch);
   EXPECT_EQ(told.outcomes, first(1));
   EXPECT_EQ(told.thrown.size(), 2u);
   EXPECT_EQ(said, "[a\n][b]");
@@ -125,7 +125,7 @@ TEST_F(BatchCallbacksTest, SourceThatThrowsIsAskedAgain) {
                 job.command = {"true"};
                 return Batch::Supply::job;
               }};
-  const Told told = all(batch);
+  const Told told = run_all(batch);
   EXPECT_EQ(told.outcomes, first(8));
   EXPECT_EQ(told.thrown, std::vector<std::string>(4, "source"));
 }
@@ -142,7 +142,7 @@ TEST_F(BatchCallbacksTest, HandlersOfDescriptorsMayThrow) {
     throw std::runtime_error("always");
   }));
   const EndTogether jobs(batch, 4);
-  Told told = all(batch);
+  Told told = run_all(batch);
   EXPECT_EQ(told.outcomes, first(4));
   std::ranges::sort(told.thrown);
   EXPECT_EQ(told.thrown, (std::vector<std::string>{"always", "once"}));
@@ -157,7 +157,7 @@ TEST_F(BatchCallbacksTest, OnShortageMayThrowAndTheRefusedJobStillRuns) {
     const rlimit few{40, 40};
     ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
     for (int i = 0; i < 50; ++i) batch.add({"sleep", "0.05"});
-    const Told told = all(batch);
+    const Told told = run_all(batch);
     EXPECT_EQ(told.outcomes, first(50));
     EXPECT_FALSE(told.thrown.empty());
   });

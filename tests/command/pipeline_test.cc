@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "command/exits.h"
 #include "support/clean_process_test.h"
 #include "tine/tine.h"
 
@@ -14,11 +15,10 @@ using namespace std::chrono_literals;
 using namespace tine::literals;
 using test::child_program;
 using test::eventually;
+using test::exits;
 using test::is_running;
 
 struct PipelineTest : test::CleanProcessTest {};
-
-Command exits(int code) { return {child_program("exit_with"), code}; }
 
 TEST_F(PipelineTest, SaysWhatTheShellSays) {
   const test::TemporaryDirectory dir;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "tine/series.h"
 
+#include "command/exits.h"
 #include "support/clean_process_test.h"
 #include "tine/tine.h"
 
@@ -8,10 +9,9 @@ namespace tine {
 namespace {
 
 using test::child_program;
+using test::exits;
 
 struct SeriesTest : test::CleanProcessTest {};
-
-Command exits(int code) { return {child_program("exit_with"), code}; }
 
 /// `0`, `3`, ... the exit code of a step; `-` skipped; `!` not started.
 std::string told(const SeriesOutcome& outcome) {

@@ -10,15 +10,6 @@
 namespace tine::test {
 namespace {
 
-template <class T>
-std::expected<T, std::string> there_and_back(const T& value) {
-  const auto bytes = encode(value);
-  if (!bytes) return std::unexpected(bytes.error().to_string());
-  auto back = decode<T>(*bytes);
-  if (!back) return std::unexpected(back.error().to_string());
-  return std::move(*back);
-}
-
 /// Has no value of its own accord.
 struct Celsius {
   explicit Celsius(double value) : degrees(value) {}

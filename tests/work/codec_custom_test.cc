@@ -148,13 +148,6 @@ struct Codec<test::Odd> {
 namespace tine::test {
 namespace {
 
-template <class T>
-std::expected<T, Error> there_and_back(const T& value) {
-  const auto bytes = encode(value);
-  if (!bytes) return std::unexpected(bytes.error());
-  return decode<T>(*bytes);
-}
-
 std::string wrong_with(Odd::Does how) {
   reads = how;
   const auto bytes = encode(std::vector<Odd>(2));

@@ -9,18 +9,6 @@
 namespace tine::test {
 namespace {
 
-using Bytes = std::vector<std::byte>;
-
-Bytes bytes_of(std::string_view hexadecimal) {
-  Bytes bytes;
-  for (std::size_t i = 0; i < hexadecimal.size(); i += 2) {
-    bytes.push_back(
-        static_cast<std::byte>(std::stoi(std::string(hexadecimal.substr(i, 2)), nullptr, 16)));
-  }
-  return bytes;
-}
-
-/// What is wrong with the bytes, as an Error of the right kind says it.
 template <class T>
 std::string wrong(const Bytes& bytes) {
   const auto value = decode<T>(bytes);
@@ -173,8 +161,6 @@ TEST(CodecHostileTest, IntegersOutOfRangeGiveUndecodable) {
             "at byte 0: expected an integer from 0 to 18446744073709551615, found -1");
   EXPECT_NE(wrong<std::chrono::duration<std::int8_t>>("cc80"), "nothing");
 }
-
-enum class Flag : bool { no, yes };
 
 TEST(CodecHostileTest, EnumsBeyondTheirWidthGiveUndecodable) {
   EXPECT_EQ(decode<Small>(bytes_of("01")), Small::one);

@@ -16,7 +16,6 @@ namespace {
 
 using detail::PayloadHeader;
 using detail::PayloadKind;
-using Bytes = std::vector<std::byte>;
 
 /// A payload in memory that is aligned as well as shared memory is.
 class Payload {
@@ -55,7 +54,7 @@ class Payload {
 };
 
 template <class T>
-std::expected<T, Error> there_and_back(const T& value) {
+std::expected<T, Error> through_payload(const T& value) {
   Payload payload{value};
   return detail::read_payload<T>(payload.bytes());
 }
@@ -66,7 +65,6 @@ struct Flags {
   std::array<bool, 2> more{};
   auto operator<=>(const Flags&) const = default;
 };
-enum class Flag : bool { no, yes };
 struct Pixel {
   float rgb[3];
   Small small;
@@ -145,24 +143,25 @@ static_assert(kKind<std::vector<Closed>> == PayloadKind::message);
 static_assert(kKind<std::pair<int, int>> == PayloadKind::message);
 
 TEST(CodecPayloadTest, ValuesOfEveryKindComeBack) {
-  EXPECT_EQ(there_and_back(5), 5);
-  EXPECT_EQ(there_and_back(some_numbers()), some_numbers());
-  EXPECT_EQ(there_and_back(Flags{1, true, {true, false}}), (Flags{1, true, {true, false}}));
-  EXPECT_EQ(there_and_back(Pixel{{1, 2, 3}, Small::one, std::byte{4}}),
+  EXPECT_EQ(through_payload(5), 5);
+  EXPECT_EQ(through_payload(some_numbers()), some_numbers());
+  EXPECT_EQ(through_payload(Flags{1, true, {true, false}}), (Flags{1, true, {true, false}}));
+  EXPECT_EQ(through_payload(Pixel{{1, 2, 3}, Small::one, std::byte{4}}),
             (Pixel{{1, 2, 3}, Small::one, std::byte{4}}));
-  EXPECT_EQ(there_and_back(Wide{{1, 2}}), (Wide{{1, 2}}));
-  EXPECT_EQ(there_and_back(Flag::yes), Flag::yes);
-  EXPECT_TRUE(there_and_back(Empty{}));
-  EXPECT_EQ(there_and_back(NoDefault{5}), NoDefault{5});
-  EXPECT_EQ(there_and_back(std::vector<double>{}), std::vector<double>{});
-  EXPECT_EQ(there_and_back(std::vector{1.5, 2.5}), (std::vector{1.5, 2.5}));
-  EXPECT_EQ(there_and_back(std::vector{some_numbers()}), std::vector{some_numbers()});
-  EXPECT_EQ(there_and_back(std::vector(3, Flags{1, true, {}})), std::vector(3, Flags{1, true, {}}));
-  EXPECT_EQ(there_and_back(std::string("nul\0inside", 10)), std::string("nul\0inside", 10));
-  EXPECT_EQ(there_and_back(std::vector{true, false}), (std::vector{true, false}));
-  EXPECT_EQ(there_and_back(some_job()), some_job());
-  EXPECT_EQ(there_and_back(std::vector{Closed(1)}), std::vector{Closed(1)});
-  EXPECT_EQ(there_and_back(WithOptional{1, 2}), (WithOptional{1, 2}));
+  EXPECT_EQ(through_payload(Wide{{1, 2}}), (Wide{{1, 2}}));
+  EXPECT_EQ(through_payload(Flag::yes), Flag::yes);
+  EXPECT_TRUE(through_payload(Empty{}));
+  EXPECT_EQ(through_payload(NoDefault{5}), NoDefault{5});
+  EXPECT_EQ(through_payload(std::vector<double>{}), std::vector<double>{});
+  EXPECT_EQ(through_payload(std::vector{1.5, 2.5}), (std::vector{1.5, 2.5}));
+  EXPECT_EQ(through_payload(std::vector{some_numbers()}), std::vector{some_numbers()});
+  EXPECT_EQ(through_payload(std::vector(3, Flags{1, true, {}})),
+            std::vector(3, Flags{1, true, {}}));
+  EXPECT_EQ(through_payload(std::string("nul\0inside", 10)), std::string("nul\0inside", 10));
+  EXPECT_EQ(through_payload(std::vector{true, false}), (std::vector{true, false}));
+  EXPECT_EQ(through_payload(some_job()), some_job());
+  EXPECT_EQ(through_payload(std::vector{Closed(1)}), std::vector{Closed(1)});
+  EXPECT_EQ(through_payload(WithOptional{1, 2}), (WithOptional{1, 2}));
 }
 
 TEST(CodecPayloadTest, RangesAreViewedInPlaceAndAligned) {

@@ -18,6 +18,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <unordered_map>
 #include <unordered_set>
@@ -29,7 +30,26 @@
 
 namespace tine::test {
 
+using Bytes = std::vector<std::byte>;
+
+inline Bytes bytes_of(std::string_view hexadecimal) {
+  Bytes bytes;
+  for (std::size_t i = 0; i < hexadecimal.size(); i += 2) {
+    bytes.push_back(
+        static_cast<std::byte>(std::stoi(std::string(hexadecimal.substr(i, 2)), nullptr, 16)));
+  }
+  return bytes;
+}
+
+template <class T>
+std::expected<T, Error> there_and_back(const T& value) {
+  const auto bytes = encode(value);
+  if (!bytes) return std::unexpected(bytes.error());
+  return decode<T>(*bytes);
+}
+
 enum class Small : std::int8_t { minus = -1, zero, one };
+enum class Flag : bool { no, yes };
 enum Plain : int { plain_a, plain_b = 300 };
 
 struct Point {

@@ -23,15 +23,6 @@ std::string hex(const T& value) {
   return text;
 }
 
-std::vector<std::byte> bytes_of(std::string_view hexadecimal) {
-  std::vector<std::byte> bytes;
-  for (std::size_t i = 0; i < hexadecimal.size(); i += 2) {
-    bytes.push_back(
-        static_cast<std::byte>(std::stoi(std::string(hexadecimal.substr(i, 2)), nullptr, 16)));
-  }
-  return bytes;
-}
-
 TEST(CodecWireTest, NumbersTakeTheShortestForm) {
   EXPECT_EQ(hex(0), "00");
   EXPECT_EQ(hex(127), "7f");

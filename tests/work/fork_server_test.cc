@@ -22,12 +22,14 @@
 #include "support/clean_process_test.h"
 #include "tine/tine.h"
 #include "work/elsewhere.h"
+#include "work/numbers.h"
 
 namespace tine {
 namespace {
 
 using namespace std::chrono_literals;
 using namespace tine::literals;
+using test::add;
 using test::eventually;
 using test::is_running;
 
@@ -42,7 +44,6 @@ struct Board {
 Board& board =
     *new (::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) Board;
 
-int add(int a, int b) { return a + b; }
 int wait_at_gate() {
   ++board.begun;
   while (board.gate.load() == 0) ::sched_yield();

@@ -21,6 +21,7 @@
 
 #include "support/clean_process_test.h"
 #include "tine/tine.h"
+#include "work/numbers.h"
 
 /// What others' pools and maps promise, or have got wrong: docs/behaviours.md says where from.
 
@@ -28,18 +29,13 @@ namespace tine {
 namespace {
 
 using namespace std::chrono_literals;
+using test::numbers;
 namespace fs = std::filesystem;
 
 struct MapBehavioursTest : test::CleanProcessTest {};
 struct MapBehavioursThreadsTest : test::CleanProcessTest {};
 struct MapBehavioursSlowTest : test::CleanProcessTest {};
 struct MapBehavioursNoAsanTest : test::CleanProcessTest {};
-
-std::vector<int> numbers(int count) {
-  std::vector<int> all(static_cast<std::size_t>(count));
-  std::iota(all.begin(), all.end(), 0);
-  return all;
-}
 
 std::size_t open_descriptors() {
   const fs::directory_iterator all("/proc/self/fd");
@@ -206,19 +202,19 @@ TEST_F(MapBehavioursSlowTest, B144_MoreThanTwoGibibytesGoThereAndBack) {
 }
 
 /// How many of them there are, here and in all workers.
-struct Counted {
-  explicit Counted(std::atomic<int>& all) : count(&all) { ++*count; }
-  Counted(const Counted& other) : count(other.count) { ++*count; }
-  Counted& operator=(const Counted&) = default;
-  ~Counted() { --*count; }
+struct Alive {
+  explicit Alive(std::atomic<int>& all) : count(&all) { ++*count; }
+  Alive(const Alive& other) : count(other.count) { ++*count; }
+  Alive& operator=(const Alive&) = default;
+  ~Alive() { --*count; }
   std::atomic<int>* count;
 };
 
 TEST_F(MapBehavioursTest, B145_WhatItemsMakeIsDestroyedWithThem) {
   Shared<std::atomic<int>> alive;
   {
-    const std::vector<Counted> in(10, Counted{*alive});
-    const auto results = map(in, [](Counted item) { return item.count->load() > 10; });
+    const std::vector<Alive> in(10, Alive{*alive});
+    const auto results = map(in, [](Alive item) { return item.count->load() > 10; });
     EXPECT_TRUE(results.all_succeeded());
     EXPECT_EQ(alive->load(), 10);
   }

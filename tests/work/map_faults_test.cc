@@ -19,20 +19,16 @@
 #include "support/clean_process_test.h"
 #include "tine/map.h"
 #include "work/map_worker.h"
+#include "work/numbers.h"
 
 namespace tine {
 namespace {
 
 using namespace std::chrono_literals;
+using test::numbers;
 using work::MapTable;
 using work::WorkerSlot;
 using work::WorkerStep;
-
-std::vector<int> numbers(int count) {
-  std::vector<int> all(static_cast<std::size_t>(count));
-  std::iota(all.begin(), all.end(), 0);
-  return all;
-}
 
 /// What the hook in the workers is to do, in memory that they share.
 struct Plan {

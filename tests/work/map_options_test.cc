@@ -18,22 +18,18 @@
 #include "support/clean_process_test.h"
 #include "tine/map.h"
 #include "tine/random.h"
+#include "work/numbers.h"
 
 namespace tine {
 namespace {
 
 using namespace std::chrono_literals;
 using namespace std::string_literals;
+using test::numbers;
 
 struct MapOptionsTest : test::CleanProcessTest {};
 struct MapThreadsTest : test::CleanProcessTest {};
 struct MapNoAsanTest : test::CleanProcessTest {};
-
-std::vector<int> numbers(int count) {
-  std::vector<int> all(static_cast<std::size_t>(count));
-  std::iota(all.begin(), all.end(), 0);
-  return all;
-}
 
 /// Counters that workers and this process share.
 class SharedCounters {

@@ -25,27 +25,17 @@
 
 #include "support/clean_process_test.h"
 #include "tine/zip.h"
+#include "work/numbers.h"
 
 namespace tine {
 namespace {
 
 using namespace std::chrono_literals;
+using test::Entry;
+using test::numbers;
+using test::twice;
 
 struct MapTest : test::CleanProcessTest {};
-
-std::vector<int> numbers(int count) {
-  std::vector<int> all(static_cast<std::size_t>(count));
-  std::iota(all.begin(), all.end(), 0);
-  return all;
-}
-
-int twice(int n) { return 2 * n; }
-
-struct Entry {
-  std::string name;
-  std::vector<double> samples;
-  bool operator==(const Entry&) const = default;
-};
 
 // ---- Results ----
 

@@ -133,32 +133,20 @@ TEST_F(PoolBehavioursTest, B062_OtherValuesTakeThePlaceOfFailedOnes) {
 
 // ---- Workers that die ----
 
-PoolStep deadly_step{};
-
-void die_at_step(PoolStep step) noexcept {
-  if (step == deadly_step && --shared[kCount] == 0) ::kill(::getpid(), SIGKILL);
-}
-
 TEST_F(PoolBehavioursTest, B020_WorkerThatDiesBeforeItReadsItsTaskIsReplaced) {
-  work::at_pool_step = die_at_step;
   for (const auto step :
        {PoolStep::named_range, PoolStep::took_range, PoolStep::named_task, PoolStep::took_task}) {
-    deadly_step = step;
-    shared[kCount] = 1;
+    const DeadlyStep deadly(step);
     Pool pool{{.workers = 1}};
     EXPECT_EQ(pool.submit(twice, 4).get().value(), 8) << static_cast<int>(step);
     EXPECT_EQ(pool.stats().deaths, 1u);
   }
-  work::at_pool_step = nullptr;
 }
 
 TEST_F(PoolBehavioursTest, B021_WorkerThatDiesBeforeItWritesItsResultSaysHow) {
-  work::at_pool_step = die_at_step;
-  deadly_step = PoolStep::placed_result;
-  shared[kCount] = 1;
+  const DeadlyStep deadly(PoolStep::placed_result);
   Pool pool{{.workers = 1}};
   const auto failed = pool.submit({.name = "lookup"}, twice, 4).get();
-  work::at_pool_step = nullptr;
   EXPECT_EQ(failed.error().cause, Cause::signaled);
   EXPECT_NE(failed.error().to_string().find("SIGKILL"), std::string::npos);
   EXPECT_NE(failed.error().to_string().find("lookup"), std::string::npos);
@@ -710,11 +698,11 @@ TEST_F(PoolBehavioursTest, B155_AProgramMayEndWithPoolsInPools) {
   });
 }
 
-int interrupts = 0;
+int interrupts_of_get = 0;
 
 TEST_F(PoolBehavioursTest, B085_B086_HandlersOfTheProgramAreItsOwn) {
-  interrupts = 0;
-  const auto handler = [](int) { ++interrupts; };
+  interrupts_of_get = 0;
+  const auto handler = [](int) { ++interrupts_of_get; };
   ::signal(SIGINT, handler);
   Pool pool{{.workers = 2}};
   auto running = pool.submit(wait_at_gate);
@@ -724,7 +712,7 @@ TEST_F(PoolBehavioursTest, B085_B086_HandlersOfTheProgramAreItsOwn) {
   EXPECT_TRUE(running.get());
   ::raise(SIGINT);
   pool.shutdown();
-  EXPECT_EQ(interrupts, 2);
+  EXPECT_EQ(interrupts_of_get, 2);
   EXPECT_EQ(::signal(SIGINT, SIG_DFL), +handler);
 }
 

@@ -145,19 +145,11 @@ TEST_F(PoolFaultsTest, B015_CrashAfterTheResultIsOutDoesNotTakeItBack) {
   }
 }
 
-/// Where the worker that comes there as number kCount is to die.
-PoolStep deadly_step{};
-
-void die_at_step(PoolStep step) noexcept {
-  if (step == deadly_step && --shared[kCount] == 0) ::kill(::getpid(), SIGKILL);
-}
-
 TEST_F(PoolFaultsTest, B174_KilledAnywhereAWorkerCostsAtMostTheTaskItHad) {
-  work::at_pool_step = die_at_step;
-  for (int step = 0; step < static_cast<int>(PoolStep::kCount); ++step) {
-    for (const int at : {1, 2, 7}) {
-      deadly_step = static_cast<PoolStep>(step);
-      shared[kCount] = at;
+  for (int number = 0; number < static_cast<int>(PoolStep::kCount); ++number) {
+    const auto step = static_cast<PoolStep>(number);
+    for (const int turn : {1, 2, 7}) {
+      const DeadlyStep deadly(step, turn);
       Pool pool{{.workers = 2, .recycle = {.after_tasks = 40}}};
       std::vector<PoolFuture<int>> futures;
       for (int i = 0; i < 100; ++i) futures.push_back(pool.submit(twice, i));
@@ -168,18 +160,15 @@ TEST_F(PoolFaultsTest, B174_KilledAnywhereAWorkerCostsAtMostTheTaskItHad) {
         ++lost;
         EXPECT_EQ(result.error().cause, Cause::signaled) << result.error().to_string();
       }
-      const bool has_task =
-          deadly_step == PoolStep::took_task || deadly_step == PoolStep::placed_result;
-      EXPECT_LE(lost, has_task ? 1 : 0) << "step " << step << " at " << at;
+      const bool has_task = step == PoolStep::took_task || step == PoolStep::placed_result;
+      EXPECT_LE(lost, has_task ? 1 : 0) << "step " << number << ", turn " << turn;
     }
   }
-  work::at_pool_step = nullptr;
 }
 
 TEST_F(PoolFaultsTest, B174_AWorkerThatDiesBeforeItWakesWhoWaitsHasDeliveredItsValue) {
-  work::at_pool_step = die_at_step;
-  deadly_step = PoolStep::published;
-  shared[kCount] = 2;  // tasks, of which the first is to find all awake and well
+  // Of the tasks the first is to find all awake and well.
+  const DeadlyStep deadly(PoolStep::published, 2);
   Pool pool{{.workers = 1}};
   ASSERT_TRUE(pool.submit(twice, 1).get());
   const auto once_it_sleeps = [](pid_t host) {
@@ -188,7 +177,6 @@ TEST_F(PoolFaultsTest, B174_AWorkerThatDiesBeforeItWakesWhoWaitsHasDeliveredItsV
     return 7;
   };
   EXPECT_EQ(pool.submit(once_it_sleeps, ::getpid()).get().value(), 7);
-  work::at_pool_step = nullptr;
 }
 
 /// A task that a signal interrupts, and that returns then.

@@ -31,12 +31,6 @@ using work::WorkerStep;
 struct PoolMapTest : PoolFixture {};
 struct PoolMapThreadsTest : PoolFixture {};
 
-std::vector<int> numbers(int count) {
-  std::vector<int> all(static_cast<std::size_t>(count));
-  std::iota(all.begin(), all.end(), 0);
-  return all;
-}
-
 /// Whether all are there and in order, but those that `fails`.
 template <class Fails>
 void expect_twice(const MapResults<int>& results, std::size_t count, const Fails& fails) {
@@ -48,7 +42,7 @@ void expect_twice(const MapResults<int>& results, std::size_t count, const Fails
   }
 }
 
-constexpr auto kNone = [](std::size_t) { return false; };
+constexpr auto kAllFine = [](std::size_t) { return false; };
 
 // ---- What travels ----
 
@@ -56,7 +50,7 @@ TEST_F(PoolMapTest, ManyItemsAreInOrderAndShareTheirMemory) {
   Pool pool{{.workers = 2}};
   for (const int count : {0, 1, 2, 3, 1000, 300'000}) {
     const auto results = pool.map(numbers(count), twice);
-    expect_twice(results, static_cast<std::size_t>(count), kNone);
+    expect_twice(results, static_cast<std::size_t>(count), kAllFine);
     if (count == 0) continue;
     EXPECT_EQ(&*results[0] + count - 1, &*results[static_cast<std::size_t>(count) - 1]);
   }
@@ -73,7 +67,7 @@ TEST_F(PoolMapTest, ResultsStayWhenOthersComeAndThePoolGoes) {
     texts = pool.map(numbers(5000), [](int n) { return std::string(20, 'a') + std::to_string(n); });
     for (int i = 0; i < 5; ++i) (void)pool.map(numbers(5000), [](int n) { return -n; });
   }
-  expect_twice(first, 5000, kNone);
+  expect_twice(first, 5000, kAllFine);
   EXPECT_EQ(*texts[4999], std::string(20, 'a') + "4999");
 }
 
@@ -119,28 +113,28 @@ TEST_F(PoolMapTest, ItemsAndResultsThatAreEncoded) {
 }
 
 /// Cannot be copied; a negative one cannot travel.
-struct Held {
+struct MoveOnly {
   std::unique_ptr<int> number;
 };
 
 }  // namespace
 
 template <>
-struct Codec<Held> {
-  static void encode(Encoder& encoder, const Held& value) {
+struct Codec<MoveOnly> {
+  static void encode(Encoder& encoder, const MoveOnly& value) {
     if (*value.number < 0) return encoder.fail("negative");
     encoder.write(*value.number);
   }
-  static Held decode(Decoder& decoder) { return {std::make_unique<int>(decoder.read<int>())}; }
+  static MoveOnly decode(Decoder& decoder) { return {std::make_unique<int>(decoder.read<int>())}; }
 };
 
 namespace {
 
 TEST_F(PoolMapTest, ItemsThatOnlyMoveAndOneThatCannotTravel) {
   Pool pool{{.workers = 2}};
-  std::vector<Held> inputs;
+  std::vector<MoveOnly> inputs;
   for (const int number : {1, 2, -3, 4}) inputs.push_back({std::make_unique<int>(number)});
-  const auto results = pool.map(inputs, [](Held held) {
+  const auto results = pool.map(inputs, [](MoveOnly held) {
     *held.number *= 10;
     return held;
   });
@@ -247,60 +241,38 @@ TEST_F(PoolMapTest, WhatAnItemWroteToStderrIsItsOwn) {
 
 // ---- Workers that die anywhere ----
 
-int deadly_step = -1;  // NOLINT: where a worker is to die that comes there as number kCount
-int deadly_part_step = -1;
-
-void die_at_step(PoolStep step) noexcept {
-  if (static_cast<int>(step) == deadly_step && --shared[kCount] == 0) ::kill(::getpid(), SIGKILL);
-}
-void die_at_part_step(WorkerStep step, work::MapTable& /*table*/,
-                      work::WorkerSlot& /*slot*/) noexcept {
-  if (static_cast<int>(step) == deadly_part_step && --shared[kCount] == 0) {
-    ::kill(::getpid(), SIGKILL);
-  }
-}
-
-template <class Check>
-void kill_at_each(int& where, int steps, const Check& check) {
-  work::at_pool_step = die_at_step;
-  work::at_worker_step = die_at_part_step;
-  for (int step = 0; step < steps; ++step) {
-    for (const int at : {1, 2, 5}) {
-      where = step;
-      shared[kCount] = at;
+template <class Step>
+void expect_one_item_lost_at_each() {
+  for (int step = 0; step < static_cast<int>(Step::kCount); ++step) {
+    for (const int turn : {1, 2, 5}) {
+      const DeadlyStep deadly(static_cast<Step>(step), turn);
       Pool pool{{.workers = 2}};
-      check(pool.map(numbers(3000),
-                     [](int n) {
-                       if (n == 7) throw std::runtime_error("no");
-                       return std::to_string(n);
-                     }),
-            step);
+      const auto results = pool.map(numbers(3000), [](int n) {
+        if (n == 7) throw std::runtime_error("no");
+        return std::to_string(n);
+      });
+      SCOPED_TRACE("step " + std::to_string(step) + ", turn " + std::to_string(turn));
+      EXPECT_LE(results.failures().items(), 2u);
+      EXPECT_FALSE(results[7]);
+      for (std::size_t i = 0; i < 3000; ++i) {
+        if (results[i]) {
+          ASSERT_EQ(*results[i], std::to_string(i));
+        } else if (i != 7) {
+          EXPECT_EQ(results[i].error().cause, Cause::signaled);
+        }
+      }
     }
   }
-  where = -1;
-  work::at_pool_step = nullptr;
-  work::at_worker_step = nullptr;
 }
 
 TEST_F(PoolMapTest, B174_KilledAnywhereAWorkerCostsAtMostTheItemItHad) {
-  const auto check = [](const MapResults<std::string>& results, int step) {
-    EXPECT_LE(results.failures().items(), 2u) << "step " << step;
-    for (std::size_t i = 0; i < 3000; ++i) {
-      if (results[i]) {
-        ASSERT_EQ(*results[i], std::to_string(i)) << "step " << step;
-      } else if (i != 7) {
-        EXPECT_EQ(results[i].error().cause, Cause::signaled);
-      }
-    }
-    EXPECT_FALSE(results[7]) << "step " << step;
-  };
-  kill_at_each(deadly_step, static_cast<int>(PoolStep::kCount), check);
-  kill_at_each(deadly_part_step, static_cast<int>(WorkerStep::kCount), check);
+  expect_one_item_lost_at_each<PoolStep>();
+  expect_one_item_lost_at_each<WorkerStep>();
 }
 
 TEST_F(PoolMapTest, WorkersThatAreReplacedLoseNothing) {
   Pool pool{{.workers = 2, .recycle = {.after_tasks = 70}}};
-  expect_twice(pool.map(numbers(1000), twice), 1000, kNone);
+  expect_twice(pool.map(numbers(1000), twice), 1000, kAllFine);
   EXPECT_EQ(pool.stats().deaths, 0u);
   Pool one{{.workers = 1, .recycle = {.after_tasks = 3}}};
   const auto pids = one.map(numbers(7), [](int) { return ::getpid(); }).values().value();
@@ -334,7 +306,7 @@ TEST_F(PoolMapTest, InsightsTellOfPartsRetriesAndDeaths) {
     if (n == 50 && ++shared[kCount] == 1) ::raise(SIGKILL);
     return 2 * n;
   });
-  expect_twice(results, 100, kNone);
+  expect_twice(results, 100, kAllFine);
   EXPECT_EQ(results.insights().deaths, 1u);
   EXPECT_EQ(results.insights().retries, 1u);
   std::size_t items = 0;
@@ -399,7 +371,7 @@ TEST_F(PoolMapThreadsTest, ShutdownThatDrainsRunsAllItems) {
     return 2 * n;
   });
   other.join();
-  expect_twice(results, 200, kNone);
+  expect_twice(results, 200, kAllFine);
 }
 
 TEST_F(PoolMapTest, RulesOfRetriesAreThoseOfTheTask) {
@@ -415,7 +387,7 @@ TEST_F(PoolMapTest, RulesOfRetriesAreThoseOfTheTask) {
     asked.push_back(attempt);
     return 1ms;
   };
-  expect_twice(pool.map(numbers(10), throws_at_first, options), 10, kNone);
+  expect_twice(pool.map(numbers(10), throws_at_first, options), 10, kAllFine);
   EXPECT_EQ(asked, (std::vector{2, 3}));
   shared[kCount] = 0;
   options.retry_if = [](const Failure&) { return false; };
@@ -435,7 +407,7 @@ TEST_F(PoolMapThreadsTest, AKilledKeeperCostsWhatHasNoOutcome) {
   other.join();
   EXPECT_EQ(results.failures().items(), 100u);
   EXPECT_EQ(results[99].error().cause, Cause::lost);
-  expect_twice(pool.map(numbers(100), twice), 100, kNone);
+  expect_twice(pool.map(numbers(100), twice), 100, kAllFine);
 }
 
 TEST_F(PoolMapThreadsTest, ManyMapsAtOnce) {

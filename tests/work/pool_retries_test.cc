@@ -153,20 +153,12 @@ TEST_F(PoolRetriesTest, WorkersThatDieBetweenTheAttemptsOfOthersLoseNothing) {
   EXPECT_EQ(values(futures).size(), 200u);
 }
 
-PoolStep deadly_step{};
-
-void die_at_step(PoolStep step) noexcept {
-  if (step == deadly_step && --shared[kPid] == 0) ::kill(::getpid(), SIGKILL);
-}
-
 TEST_F(PoolRetriesTest, B174_KilledWhileItHandsATaskBackAWorkerLosesNothing) {
-  work::at_pool_step = die_at_step;
   for (const auto step : {PoolStep::said_delayed, PoolStep::handed_back, PoolStep::named_task,
                           PoolStep::calling_keeper}) {
-    for (const int at : {1, 2, 5}) {
+    for (const int turn : {1, 2, 5}) {
       for (auto& number : shared) number = 0;
-      deadly_step = step;
-      shared[kPid] = at;
+      const DeadlyStep deadly(step, turn);
       Pool pool{{.workers = 2, .retries = 2}};
       std::vector<PoolFuture<int>> futures;
       for (int i = 0; i < 50; ++i) {
@@ -177,11 +169,10 @@ TEST_F(PoolRetriesTest, B174_KilledWhileItHandsATaskBackAWorkerLosesNothing) {
             },
             i));
       }
-      EXPECT_EQ(values(futures).size(), 50u) << static_cast<int>(step) << " at " << at;
+      EXPECT_EQ(values(futures).size(), 50u) << static_cast<int>(step) << ", turn " << turn;
       EXPECT_EQ(pool.stats().queued, 0u);
     }
   }
-  work::at_pool_step = nullptr;
 }
 
 // ---- Who decides ----

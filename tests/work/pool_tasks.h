@@ -4,6 +4,7 @@
 /// What tests of pools have in common: numbers that a task and its test both see, and tasks.
 
 #include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -16,6 +17,9 @@
 
 #include "support/clean_process_test.h"
 #include "tine/pool.h"
+#include "work/map_worker.h"
+#include "work/numbers.h"
+#include "work/pool_worker.h"
 
 namespace tine::test {
 
@@ -25,7 +29,7 @@ inline std::array<std::atomic<int>, 64>& shared =
         std::array<std::atomic<int>, 64>{};
 
 /// Places in it.
-enum Place : std::size_t { kGate, kBegun, kCount, kPid, kOther };
+enum Place : std::size_t { kGate, kBegun, kCount, kPid, kOther, kUntilDeath };
 
 /// Every test begins with zeros.
 struct PoolFixture : CleanProcessTest {
@@ -39,7 +43,6 @@ inline void wait_for(std::size_t place, int least) {
   while (shared[place].load() < least) ::sched_yield();
 }
 
-inline int twice(int n) { return 2 * n; }
 inline pid_t own_pid() { return ::getpid(); }
 inline void nothing() {}
 
@@ -55,6 +58,40 @@ inline void hang() {
   ++shared[kBegun];
   for (;;) ::pause();
 }
+
+/// Counts down to the death of whoever comes there last.
+inline void die_in_turn() noexcept {
+  if (--shared[kUntilDeath] == 0) ::kill(::getpid(), SIGKILL);
+}
+
+/// As long as this lives, the worker that comes to `step` as number `turn` dies there.
+class DeadlyStep {
+ public:
+  explicit DeadlyStep(work::PoolStep step, int turn = 1) {
+    step_ = static_cast<int>(step);
+    shared[kUntilDeath] = turn;
+    work::at_pool_step = [](work::PoolStep at) noexcept {
+      if (static_cast<int>(at) == step_) die_in_turn();
+    };
+  }
+  /// In a part of a map.
+  explicit DeadlyStep(work::WorkerStep step, int turn = 1) {
+    step_ = static_cast<int>(step);
+    shared[kUntilDeath] = turn;
+    work::at_worker_step = [](work::WorkerStep at, work::MapTable&, work::WorkerSlot&) noexcept {
+      if (static_cast<int>(at) == step_) die_in_turn();
+    };
+  }
+  DeadlyStep(const DeadlyStep&) = delete;
+  DeadlyStep& operator=(const DeadlyStep&) = delete;
+  ~DeadlyStep() {
+    work::at_pool_step = nullptr;
+    work::at_worker_step = nullptr;
+  }
+
+ private:
+  static inline int step_ = 0;
+};
 
 template <class R>
 std::vector<R> values(std::vector<PoolFuture<R>>& futures) {

@@ -32,15 +32,9 @@ struct PoolTest : PoolFixture {};
 struct PoolNoAsanTest : PoolFixture {};
 struct PoolSlowTest : PoolFixture {};
 
-struct Entry {
-  std::string name;
-  std::vector<double> samples;
-  bool operator==(const Entry&) const = default;
-};
-
-struct Point {
+struct Position {
   double x, y, z;
-  bool operator==(const Point&) const = default;
+  bool operator==(const Position&) const = default;
 };
 
 struct Scale {
@@ -71,7 +65,7 @@ TEST_F(PoolTest, ValuesOfAllKindsTravelBothWays) {
   EXPECT_EQ(pool.submit(same, numbers).get().value(), numbers);
   EXPECT_EQ(pool.submit(same, table).get().value(), table);
   EXPECT_EQ(pool.submit(same, true).get().value(), true);
-  EXPECT_EQ(pool.submit(same, (Point{1, 2, 3})).get().value(), (Point{1, 2, 3}));
+  EXPECT_EQ(pool.submit(same, (Position{1, 2, 3})).get().value(), (Position{1, 2, 3}));
   EXPECT_EQ(pool.submit(same, (Entry{"e", {1, 2}})).get().value(), (Entry{"e", {1, 2}}));
   EXPECT_EQ(pool.submit(same, std::optional<int>(3)).get().value(), 3);
   EXPECT_EQ(pool.submit([](std::unique_ptr<int> n) { return std::make_unique<int>(*n + 1); },

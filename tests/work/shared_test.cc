@@ -108,7 +108,7 @@ static_assert(!std::is_copy_constructible_v<Shared<int>>);
 static_assert(std::is_nothrow_move_constructible_v<Shared<Counters>>);
 
 template <class Body>
-void in_child(Body body) {
+void in_a_call(Body body) {
   EXPECT_TRUE(launch(body).value().wait().value().status.success());
 }
 
@@ -117,7 +117,7 @@ void in_child(Body body) {
 TEST_F(SharedTest, ChangesOfAChildAreSeenHere) {
   Shared<int> number{40};
   Shared<Nested> nested;
-  in_child([&] {
+  in_a_call([&] {
     *number += 2;
     nested->counters.done = 5;
     nested->limit = 7;
@@ -164,7 +164,7 @@ TEST_F(SharedTest, ManyChildrenAddToOneCounter) {
 
 TEST_F(SharedTest, DestroyedInTheChildItStaysHere) {
   std::optional<Shared<int>> number(5);
-  in_child([&] {
+  in_a_call([&] {
     **number = 6;
     number.reset();
   });
@@ -181,7 +181,7 @@ TEST_F(SharedTest, MovesWithItsMemory) {
   EXPECT_EQ(&*two, at);
   Shared<int> three{3};
   three = std::move(two);
-  in_child([&] { ++*three; });
+  in_a_call([&] { ++*three; });
   EXPECT_EQ(*three, 2);
 }
 
@@ -228,7 +228,7 @@ TEST_F(SharedTest, EmptySpanIsOne) {
 
 TEST_F(SharedTest, ListInSharedMemoryHasTheSameAddressesEverywhere) {
   SharedSpan<KnownNode> nodes(2);
-  in_child([&] { nodes[0] = {1, &nodes[1]}, nodes[1] = {2, nullptr}; });
+  in_a_call([&] { nodes[0] = {1, &nodes[1]}, nodes[1] = {2, nullptr}; });
   EXPECT_EQ(nodes[0].next->value, 2);
 }
 

@@ -19,16 +19,17 @@
 
 #include "support/clean_process_test.h"
 #include "tine/tine.h"
+#include "work/numbers.h"
 
 namespace tine {
 namespace {
 
 using namespace std::chrono_literals;
 using namespace tine::literals;
+using test::add;
 using test::eventually;
 
 /// What has no captures: functions of their own, and lambdas without any.
-int add(int a, int b) { return a + b; }
 std::string joined(const std::vector<std::string>& words, const std::string& between) {
   std::string all;
   for (const auto& word : words) all += (all.empty() ? "" : between) + word;
