@@ -148,16 +148,28 @@ struct Failure {
   std::string type{};                  ///< of the exception
   std::string message{};               ///< of the exception
   std::vector<Thrown> causes{};        ///< what that was thrown because of, outermost first
-  std::string backtrace{};
+  std::string backtrace{};             ///< one frame a line, innermost first; the last without '\n'
+  /// Of it, the innermost frame outside the C and C++ libraries: `parse(int) at parse.cc:88`.
+  std::string place{};
   std::string output{};       ///< stdout captured so far
   std::string stderr_tail{};  ///< the last of what it wrote to stderr
   Usage usage{};
   int attempts = 1;
   std::chrono::nanoseconds elapsed{};
+  /// Which input it was, in a failure that stands for all results of a map: that of map_reduce()
+  /// and MapResults::values().
+  std::optional<std::size_t> item{};
 
   /// One line: `'make' exited with 2 after 1.2 s: no rule to make target`.
   [[nodiscard]] std::string to_string() const;
 };
+
+namespace detail {
+
+/// The answer to a second get(), or to one of a future that has been moved from.
+Failure nothing_to_get(const std::string& name);
+
+}  // namespace detail
 
 template <class T>
 using Result = std::expected<T, Failure>;

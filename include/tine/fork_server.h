@@ -28,6 +28,7 @@
 
 #include "tine/error.h"
 #include "tine/launch.h"
+#include "tine/plain_function.h"
 #include "tine/start_method.h"
 
 namespace tine {
@@ -35,7 +36,7 @@ namespace tine {
 struct ForkServerOptions {
   /// Runs once in each server before it serves: loads what all children are to have. One that
   /// throws, ends the process or leaves threads running is told by the calls.
-  void (*preload)() = nullptr;
+  PlainFunction<void()> preload{};
   ThreadPolicy threads = ThreadPolicy::refuse;
 };
 

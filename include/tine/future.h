@@ -39,11 +39,12 @@ class Future {
   void cancel() {
     if (call_) call_->cancel();
   }
-  /// The value, or how it failed. Once: a second call gives Cause::lost.
+  /// The value, or how it failed. Once: a second call gives Cause::lost,
+  /// with an error that says so.
   /// Blocks: until the child has ended.
   [[nodiscard]] Result<R> get() {
     if (failure_) return std::unexpected(std::move(*std::exchange(failure_, std::nullopt)));
-    if (!call_) return std::unexpected(Failure{});
+    if (!call_) return std::unexpected(detail::nothing_to_get(name_));
     auto payload = call_->finish();
     call_.reset();
     return detail::value_of<R>(name_, std::move(payload));

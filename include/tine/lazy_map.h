@@ -168,7 +168,7 @@ template <std::ranges::input_range Range, class Fn, class T, class Op>
                                    const MapOptions& options = {}) {
   auto results = map(std::forward<Range>(inputs), std::forward<Fn>(fn), options);
   if (!results.all_succeeded()) {
-    return std::unexpected(*results.failures().entries().begin()->second.failure);
+    return std::unexpected(results.failures().first());
   }
   for (const auto& result : results) start = std::invoke(op, std::move(start), *result);
   return start;

@@ -59,6 +59,13 @@ class MapFailures {
   /// How many items have failed.
   [[nodiscard]] std::size_t items() const noexcept { return items_; }
   [[nodiscard]] bool empty() const noexcept { return entries_.empty(); }
+  /// That of the first item, which it names. Requires: !empty().
+  [[nodiscard]] Failure first() const {
+    const auto& [item, entry] = *entries_.begin();
+    Failure failure = *entry.failure;
+    failure.item = item;
+    return failure;
+  }
   /// By their first item.
   [[nodiscard]] const std::map<std::size_t, Entry>& entries() const noexcept { return entries_; }
 
@@ -91,7 +98,7 @@ struct MapInsights {
   std::vector<WorkerInsight> workers{};
   std::vector<SlowItem> slowest{};  ///< up to eight, of those that were timed one by one
   std::size_t retries = 0;
-  std::size_t deaths = 0;  ///< of workers that did not end in order
+  std::size_t deaths = 0;  ///< of workers that did not end in order, timeouts among them
 
   /// As a table that a person can read.
   [[nodiscard]] std::string to_string() const;
@@ -241,7 +248,7 @@ class MapResults {
     requires(!std::is_void_v<R>)
   auto all_values(Iterator first) const -> Result<std::vector<std::iter_value_t<Iterator>>> {
     if (!failures_.empty()) {
-      return std::unexpected(*failures_.entries().begin()->second.failure);
+      return std::unexpected(failures_.first());
     }
     return std::vector<R>(first, first + static_cast<std::ptrdiff_t>(size_));
   }

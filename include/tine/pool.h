@@ -46,6 +46,7 @@
 #include "tine/launch.h"
 #include "tine/map.h"
 #include "tine/map_results.h"
+#include "tine/plain_function.h"
 #include "tine/pool_future.h"
 #include "tine/start_method.h"
 
@@ -71,8 +72,8 @@ struct PoolOptions {
   /// Whether a failure is worth another attempt, and the pause before attempt 2, 3, ... Called in a
   /// worker, perhaps another one than the task's: as with tasks, captures do not compile. One that
   /// throws or crashes ends the attempts. Those of map() are called where map() was.
-  bool (*retry_if)(const Failure&) = nullptr;
-  std::chrono::nanoseconds (*retry_delay)(int attempt) = nullptr;
+  PlainFunction<bool(const Failure&)> retry_if{};
+  PlainFunction<std::chrono::nanoseconds(int attempt)> retry_delay{};
   PoolRecycle recycle{};
   std::chrono::nanoseconds idle_timeout{0};  ///< an idle worker ends after so long; 0: never
   /// Tasks that wait for a worker, at most: then submit() blocks. 0: about a million.
@@ -84,7 +85,7 @@ struct PoolOptions {
   /// How long the destructor and shutdown() let submitted tasks go on.
   std::chrono::milliseconds shutdown_grace{5000};
   /// Runs in each worker before its first task. One that fails breaks the pool: all tasks fail.
-  void (*initializer)() = nullptr;
+  PlainFunction<void()> initializer{};
   std::chrono::nanoseconds init_timeout{0};  ///< of the initializer; then it has failed. 0: none
   std::string name{};  ///< for ps and in messages, at most 15 characters for ps
   ThreadPolicy threads = ThreadPolicy::refuse;  ///< when the pool is made
@@ -96,10 +97,10 @@ struct PoolOptions {
 enum class Priority : unsigned char { high, normal, low };
 
 struct TaskOptions {
-  std::chrono::nanoseconds timeout{0};                             ///< 0: the pool's
-  int retries = -1;                                                ///< -1: the pool's
-  bool (*retry_if)(const Failure&) = nullptr;                      ///< nullptr: the pool's
-  std::chrono::nanoseconds (*retry_delay)(int attempt) = nullptr;  ///< nullptr: the pool's
+  std::chrono::nanoseconds timeout{0};                                 ///< 0: the pool's
+  int retries = -1;                                                    ///< -1: the pool's
+  PlainFunction<bool(const Failure&)> retry_if{};                      ///< none: the pool's
+  PlainFunction<std::chrono::nanoseconds(int attempt)> retry_delay{};  ///< none: the pool's
   Priority priority = Priority::normal;
   std::string name{};  ///< in messages
 };
@@ -113,7 +114,7 @@ struct PoolStats {
   std::size_t done = 0;     ///< with an outcome, failed and cancelled ones among them
   std::size_t failed = 0;
   int workers = 0;         ///< alive
-  std::size_t deaths = 0;  ///< of workers that did not end in order
+  std::size_t deaths = 0;  ///< of workers that ended by themselves, not for a timeout or cancel()
 };
 
 namespace detail {

@@ -32,7 +32,8 @@ class PoolFuture {
   PoolFuture(PoolFuture&&) noexcept = default;
   PoolFuture& operator=(PoolFuture&&) noexcept = default;
 
-  /// The value, or how the task failed. Once: a second call gives Cause::lost.
+  /// The value, or how the task failed. Once: a second call gives Cause::lost,
+  /// with an error that says so.
   /// Blocks: until there is an outcome.
   [[nodiscard]] Result<R> get() {
     auto bytes = finish();
@@ -89,7 +90,7 @@ class PoolFuture {
   /// What it gives stays as long as task_.
   Result<std::span<const std::byte>> finish() {
     if (failure_) return std::unexpected(std::move(*std::exchange(failure_, nullptr)));
-    if (!task_) return std::unexpected(Failure{});
+    if (!task_) return std::unexpected(detail::nothing_to_get(name_));
     return task_.finish(name_);
   }
 

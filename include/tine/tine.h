@@ -74,6 +74,7 @@
 #include "tine/map_results.h"
 #include "tine/pipe.h"
 #include "tine/pipeline.h"
+#include "tine/plain_function.h"
 #include "tine/pool.h"
 #include "tine/pool_future.h"
 #include "tine/process.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "os/shared_region.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -118,11 +119,14 @@ std::expected<SharedRegion, Error> SharedRegion::reserve(std::size_t most, std::
 /// RLIMIT_FSIZE holds for files in memory as well.
 std::expected<SharedRegion::WithFile, Error> SharedRegion::reserve_file(std::size_t most,
                                                                         std::size_t least) {
-  Fd file = above_stdio(Fd{::memfd_create("tine-shared", MFD_CLOEXEC)});
+  Fd file = above_stdio(Fd{::memfd_create("tine-shared", MFD_CLOEXEC | MFD_ALLOW_SEALING)});
   if (!file) return failed(Stage::prepare, errno, "shared memory");
   for (std::size_t size = most; size >= least && size > 0; size /= 2) {
     if (set_file_size(file.get(), static_cast<off_t>(size)) != 0) continue;
     if (std::byte* const at = map_shared(file.get(), size)) {
+      // Whoever is handed the file could cut it short, and all that touch it would die of SIGBUS.
+      [[maybe_unused]] const int sealed =
+          ::fcntl(file.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
       return WithFile{std::move(file), SharedRegion(at, size)};
     }
   }

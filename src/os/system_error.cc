@@ -78,11 +78,6 @@ std::string last_line(const std::string& text) {
 }
 
 /// `#0 parse(char const*) at x.cc:12` without its number.
-std::string innermost_frame(const std::string& backtrace) {
-  const std::string frame = first_line(backtrace);
-  return frame.starts_with("#0 ") ? frame.substr(3) : std::string{};
-}
-
 }  // namespace
 
 std::string Error::to_string() const {
@@ -112,17 +107,26 @@ std::string_view to_string(Cause cause) noexcept {
 
 std::string Failure::to_string() const {
   if (cause == Cause::not_started && error) return error->to_string();
-  std::string text = subject.empty() ? std::string{} : "'" + subject + "' ";
+  std::string text = item ? "item " + std::to_string(*item) + ": " : std::string{};
+  if (!subject.empty()) text += "'" + subject + "' ";
   const bool by_itself = cause == Cause::exited || cause == Cause::signaled;
   text += by_itself && status ? status->to_string() : std::string(tine::to_string(cause));
   if (elapsed.count() > 0) text += " after " + os::duration_text(elapsed);
   if (attempts > 1) text += " (attempt " + std::to_string(attempts) + ")";
   if (!type.empty()) text += ": " + type;
   if (!message.empty()) text += ": " + (type.empty() ? message : first_line(message));
-  if (const auto place = innermost_frame(backtrace); !place.empty()) text += " in " + place;
+  if (!place.empty()) text += " in " + place;
   if (error) text += ": " + error->to_string();
   if (const auto said = last_line(stderr_tail); !said.empty()) text += ": " + said;
   return text;
+}
+
+Failure detail::nothing_to_get(const std::string& name) {
+  Failure failure;
+  failure.subject = name.empty() ? "a function" : name;
+  failure.error = Error{ErrorKind::invalid_argument, 0, Stage::wait, failure.subject,
+                        "get() has been called before, or the future has been moved"};
+  return failure;
 }
 
 namespace os {

@@ -11,6 +11,7 @@
 #include "work/child_errors.h"
 #include "work/elsewhere.h"
 #include "work/memory_limit.h"
+#include "work/option_check.h"
 #include "work/symbolise.h"
 
 namespace tine {
@@ -54,20 +55,23 @@ struct detail::PendingCall::State {
   os::Deadline deadline{};
   work::MemoryWatch memory{};
   Ending ending = Ending::none;
-  std::string where{};      ///< the backtrace of a child whose time was up
-  std::string no_answer{};  ///< what stands in its place
+  CallStage stage_at_end{};                   ///< if we have ended it
+  std::optional<work::RawBacktrace> where{};  ///< of a child whose time was up
+  std::string no_answer{};                    ///< what stands in its place
   std::optional<std::expected<Finished, Error>> finished{};
 
   /// Waits for at most `limit`. What the child says meanwhile is passed on in steps.
   bool wait(os::Deadline limit) {
     constexpr auto kStep = std::chrono::milliseconds(100);
+    constexpr auto kUntilTaken = std::chrono::milliseconds(10);
+    bool all_passed_on = true;
     while (!finished) {
-      os::Deadline until = Clock::now() + kStep;
+      os::Deadline until = Clock::now() + (all_passed_on ? kStep : kUntilTaken);
       for (const auto& other : {limit, deadline}) {
         if (other && *other < *until) until = other;
       }
       const auto seen = os::poll_pidfd(child.fd(), options.cancel.fd(), until);
-      errors.pass_on();
+      all_passed_on = errors.pass_on();
       if (seen == os::PidfdWait::ended) {
         reap();
       } else if (seen == os::PidfdWait::other_readable) {
@@ -88,28 +92,26 @@ struct detail::PendingCall::State {
     if (child.timed_out()) ending = Ending::timed_out;
     const bool in_order = *finished && (*finished)->status.success();
     if (in_order && !options.leave_descendants) channel.allow_reuse();
-    errors.pass_on();
+    errors.pass_on_rest();
   }
 
   void end(Ending why, std::chrono::milliseconds grace) {
     if (finished) return;
     ending = why;
+    stage_at_end = channel.end();
     if (why == Ending::timed_out) {
       // Or the guardian would end it while we ask. Where it was faster we learn nothing.
       [[maybe_unused]] const bool first = ChildAccess::state(child).seat.claim_timeout();
       ask_where_it_is();
     }
     finished = child.terminate(grace);
-    errors.pass_on();
+    errors.pass_on_rest();
   }
 
   /// Before it is signalled: where it was stuck, or why it does not tell.
   void ask_where_it_is() {
-    if (const auto place = work::ask_where(child.fd(), channel.report())) {
-      where = work::backtrace_text(place->addresses());
-    } else {
-      no_answer = work::no_answer_text(child.pid());
-    }
+    where = work::ask_where(child.fd(), channel.report());
+    if (!where) no_answer = work::no_answer_text(child.pid());
   }
 
   Failure failure(Cause cause) const {
@@ -142,7 +144,7 @@ struct detail::PendingCall::State {
   Failure of_silence() const {
     if (ending == Ending::timed_out) {
       Failure made = failure(Cause::timed_out);
-      made.backtrace = where;
+      if (where) work::tell_where(made, where->addresses());
       made.message = no_answer;
       return made;
     }
@@ -156,7 +158,7 @@ struct detail::PendingCall::State {
     if ((*finished)->status.signal()) {
       Failure made = failure(Cause::signaled);
       if (const auto crash = work::read_crash(channel.report())) {
-        made.backtrace = work::backtrace_text(crash->addresses());
+        work::tell_where(made, crash->addresses());
       }
       if (!has_begun()) made.message = "before the function began";
       return made;
@@ -166,7 +168,10 @@ struct detail::PendingCall::State {
     return made;
   }
 
-  [[nodiscard]] bool has_begun() const noexcept { return channel.stage() != CallStage::not_begun; }
+  [[nodiscard]] bool has_begun() const noexcept {
+    const CallStage stage = channel.stage();
+    return (stage == CallStage::ended ? stage_at_end : stage) != CallStage::not_begun;
+  }
 
   [[nodiscard]] std::string why_not_begun() const {
     if ((*finished)->status.code() == work::kBadOrder) {
@@ -193,7 +198,8 @@ struct detail::PendingCall::State {
             {ErrorKind::not_found, 0, Stage::prepare, subject_of(options.name), why}));
       }
       case CallStage::not_begun:
-      case CallStage::running: break;
+      case CallStage::running:
+      case CallStage::ended: break;
     }
     return std::unexpected(of_silence());
   }
@@ -253,6 +259,9 @@ std::expected<Child, Error> start_child(const CallOptions& options, const detail
 
 std::expected<detail::PendingCall, Failure> detail::PendingCall::start(const CallOptions& options,
                                                                        const CallWork& work) {
+  if (auto wrong = work::senseless(options, subject_of(options.name))) {
+    return std::unexpected(not_started(options.name, std::move(*wrong)));
+  }
   const bool copy = options.start == StartMethod::fork;
   auto channel =
       CallChannel::create(copy ? CallChannel::Reach::copies : CallChannel::Reach::any_process);

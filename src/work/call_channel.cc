@@ -14,8 +14,10 @@
 #include "os/own_fds.h"
 #include "os/own_pid.h"
 #include "os/system_error.h"
+#include "tine/detail/called_in.h"
 #include "work/exception_record.h"
 #include "work/region_sink.h"
+#include "work/to_be_ended.h"
 
 namespace tine::work {
 
@@ -116,7 +118,7 @@ std::expected<CallChannel, Error> CallChannel::attach(int file) {
   if (!region) return std::unexpected(region.error());
   CallChannel channel;
   channel.region_ = std::make_shared<Region>(std::move(*region));
-  channel.head().stage.store(CallStage::running);
+  channel.enter(CallStage::running);
   return channel;
 }
 
@@ -135,14 +137,35 @@ RegionSink CallChannel::sink() const noexcept {
   return {region_->memory, kPayloadOffset, kFirstPage, kLargestStep};
 }
 
+/// In the child, unless its parent has ended it.
+void CallChannel::enter(CallStage stage) const noexcept {
+  CallStage before = head().stage.load(std::memory_order_relaxed);
+  while (before != CallStage::ended) {
+    if (head().stage.compare_exchange_weak(before, stage, std::memory_order_acq_rel)) return;
+  }
+  wait_to_be_ended();
+}
+
+CallStage CallChannel::end() const noexcept {
+  CallStage before = stage();
+  while (before == CallStage::running || before == CallStage::not_begun) {
+    if (head().stage.compare_exchange_weak(before, CallStage::ended, std::memory_order_acq_rel)) {
+      break;
+    }
+  }
+  return before;
+}
+
 void CallChannel::conclude(CallStage stage, std::size_t end) const noexcept {
   head().size.store(end - kPayloadOffset, std::memory_order_relaxed);
-  head().stage.store(stage, std::memory_order_release);
+  enter(stage);
 }
 
 void CallChannel::run_body(const detail::CallBody& body) const {
   RegionSink value = sink();
+  const detail::CalledIn process;
   auto written = body(value);
+  process.end_if_copied();
   if (written) return conclude(CallStage::value, value.position());
   conclude_with(CallStage::unencodable, written.error().to_string());
 }
@@ -183,10 +206,12 @@ void CallChannel::tell_exception() const noexcept {
 }
 
 int CallChannel::run(const detail::CallBody& body) const noexcept {
+  const detail::CalledIn process;
   try {
     run_body(body);
     return 0;
   } catch (...) {
+    process.end_if_copied();
     tell_exception();
     return 1;
   }
@@ -199,7 +224,7 @@ CrashReport& CallChannel::report() const noexcept {
 
 CallStage CallChannel::stage() const noexcept {
   const CallStage stage = head().stage.load(std::memory_order_acquire);
-  return stage <= CallStage::not_begun ? stage : CallStage::running;
+  return stage <= CallStage::ended ? stage : CallStage::running;
 }
 
 std::span<const std::byte> CallChannel::payload() const noexcept {

@@ -33,7 +33,8 @@ enum class CallStage : std::uint32_t {
   unencodable,    ///< the payload is an Error's text: the value could not be written
   out_of_memory,  ///< bad_alloc left the function
   refused,        ///< the payload is an Error's text: nothing has been run
-  not_begun       ///< a child that is no copy has not found the channel yet
+  not_begun,      ///< a child that is no copy has not found the channel yet
+  ended           ///< by its parent, before it had anything to say
 };
 
 class CallChannel {
@@ -63,6 +64,10 @@ class CallChannel {
   /// Where the child tells where it is.
   [[nodiscard]] CrashReport& report() const noexcept;
 
+  /// In the parent: the child is about to be ended, and has nothing to say any more. Gives the
+  /// stage that it has come to: `running` or `not_begun` if it had not said anything.
+  CallStage end() const noexcept;
+
   /// In the parent, when the child is gone.
   [[nodiscard]] CallStage stage() const noexcept;
   [[nodiscard]] std::span<const std::byte> payload() const noexcept;
@@ -87,6 +92,7 @@ class CallChannel {
   static constexpr std::size_t kFirstPage = 4096;
 
   void begin() const noexcept;
+  void enter(CallStage stage) const noexcept;
   [[nodiscard]] Head& head() const noexcept;
   [[nodiscard]] RegionSink sink() const noexcept;
   void conclude(CallStage stage, std::size_t end) const noexcept;

@@ -2,12 +2,15 @@
 #include "work/child_errors.h"
 
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 
 #include "os/io.h"
 #include "os/own_fds.h"
@@ -26,6 +29,12 @@ off_t most_kept() noexcept {
   rlimit limit{};
   if (::getrlimit(RLIMIT_FSIZE, &limit) != 0) return kMostInFile;
   return static_cast<off_t>(std::min<rlim_t>(kMostInFile, limit.rlim_cur));
+}
+
+/// Whether our stderr takes something, be it with an error, before `limit`.
+bool is_writable(std::chrono::steady_clock::time_point limit) noexcept {
+  pollfd ends[2] = {{STDERR_FILENO, POLLOUT, 0}, {-1, 0, 0}};
+  return os::poll_both(ends, limit);
 }
 
 }  // namespace
@@ -53,14 +62,26 @@ off_t ChildErrors::written() const noexcept {
   return std::clamp<off_t>(::lseek(file_.get(), 0, SEEK_CUR), 0, kMostInFile);
 }
 
-void ChildErrors::pass_on() noexcept {
-  if (const off_t until = written(); passed_on_ < until) pass_on_until(until);
+bool ChildErrors::pass_on(std::chrono::steady_clock::time_point limit) noexcept {
+  const off_t until = written();
+  return passed_on_ >= until || pass_on_until(until, limit);
+}
+
+bool ChildErrors::pass_on_rest(bool is_stuck) noexcept {
+  const auto patience = std::chrono::seconds(is_stuck ? 0 : 1);
+  for (off_t before = -1; before != passed_on_;) {
+    before = passed_on_;
+    if (pass_on(std::chrono::steady_clock::now() + patience)) return true;
+  }
+  return false;
 }
 
 /// Apart, for its block would touch further pages of the stack where there is nothing to do.
-[[gnu::noinline]] void ChildErrors::pass_on_until(off_t until) noexcept {
-  char block[16384];
+[[gnu::noinline]] bool ChildErrors::pass_on_until(
+    off_t until, std::chrono::steady_clock::time_point limit) noexcept {
+  char block[PIPE_BUF];  // a pipe that is writable takes so much without blocking
   while (passed_on_ < until) {
+    if (!is_writable(limit)) return false;
     const auto wanted = std::min<off_t>(until - passed_on_, sizeof block);
     const ssize_t got = ::pread(file_.get(), block, static_cast<std::size_t>(wanted), passed_on_);
     if (got <= 0) break;
@@ -69,6 +90,7 @@ void ChildErrors::pass_on() noexcept {
         os::write_all(STDERR_FILENO, {block, static_cast<std::size_t>(got)});
   }
   passed_on_ = std::max(passed_on_, until);
+  return true;
 }
 
 std::string ChildErrors::tail(off_t from, off_t until) const {

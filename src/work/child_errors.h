@@ -9,6 +9,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <expected>
@@ -33,8 +34,14 @@ class ChildErrors {
   [[nodiscard]] int file() const noexcept { return file_.get(); }
   /// In the parent, once the child has it: children forked from now on don't.
   void keep_from_later_children() const noexcept;
-  /// In the parent: writes what is new to our own stderr. What that does not take is dropped.
-  void pass_on() noexcept;
+  /// In the parent: writes what is new to our own stderr, without ever waiting for whoever reads
+  /// that. What it refuses is dropped. False: it takes nothing more now, and there is more.
+  bool pass_on() noexcept { return pass_on(std::chrono::steady_clock::now()); }
+  /// All of it, as long as a second does not pass without any being taken, or, for one that is
+  /// known to be stuck, for as long as it takes some at once. False: the rest is dropped.
+  bool pass_on_rest(bool is_stuck = false) noexcept;
+  /// How many bytes have been written there, or dropped.
+  [[nodiscard]] off_t passed_on() const noexcept { return passed_on_; }
   /// The last of it.
   [[nodiscard]] std::string tail() const { return tail(0, written()); }
   /// The last of the bytes [from, until), which are not trusted to be there.
@@ -43,7 +50,8 @@ class ChildErrors {
   [[nodiscard]] off_t written() const noexcept;
 
  private:
-  void pass_on_until(off_t until) noexcept;
+  bool pass_on(std::chrono::steady_clock::time_point limit) noexcept;
+  bool pass_on_until(off_t until, std::chrono::steady_clock::time_point limit) noexcept;
 
   Fd file_;
   off_t passed_on_ = 0;

@@ -17,7 +17,7 @@ Crew::~Crew() {
   for (WorkerSeat& seat : seats_) seat.kill();
   for (WorkerSeat& seat : seats_) {
     if (!seat.is_alive()) continue;
-    [[maybe_unused]] const auto gone = seat.leave();
+    [[maybe_unused]] const auto gone = seat.leave(errors_are_stuck_);
   }
 }
 
@@ -27,11 +27,14 @@ void Crew::add_seat(WorkerSlot& slot, os::SharedPart arena) {
 
 void Crew::look_after_them() {
   constexpr auto kBetweenLooks = 100ms;
+  constexpr auto kUntilTaken = 10ms;
+  bool all_passed_on = true;
   for (WorkerSeat& seat : seats_) {
-    seat.pass_on_errors();
+    if (!seat.pass_on_errors()) all_passed_on = false;
     if (seat.is_too_large()) end(seat, Ending::out_of_memory);
   }
-  loop_.at(Clock::now() + kBetweenLooks, [this] { look_after_them(); });
+  loop_.at(Clock::now() + (all_passed_on ? kBetweenLooks : kUntilTaken),
+           [this] { look_after_them(); });
 }
 
 std::expected<void, Error> Crew::start(WorkerSeat& seat, const std::function<int()>& main) {
@@ -39,7 +42,7 @@ std::expected<void, Error> Crew::start(WorkerSeat& seat, const std::function<int
   auto watched = loop_.watch(seat.fd(), EPOLLIN, [this, &seat] { see_off(seat); });
   if (!watched) {
     seat.kill();
-    [[maybe_unused]] const auto gone = seat.leave();
+    [[maybe_unused]] const auto gone = seat.leave(errors_are_stuck_);
     return watched;
   }
   if (options_.timeout.count() > 0) check_time_at(os::deadline_after(options_.timeout), seat);
@@ -52,7 +55,7 @@ std::size_t Crew::alive() const noexcept {
 
 void Crew::see_off(WorkerSeat& seat) {
   loop_.unwatch(seat.fd());
-  const auto finished = seat.leave();
+  const auto finished = seat.leave(errors_are_stuck_);
   owner_.on_ended(seat, finished);
 }
 

@@ -68,6 +68,7 @@ class Crew {
   Owner owner_;
   os::EventLoop loop_{};
   std::deque<WorkerSeat> seats_{};
+  bool errors_are_stuck_ = false;  ///< nobody reads our stderr
   int idle_deaths_ = 0;
   std::uint64_t progress_at_death_ = 0;
 };

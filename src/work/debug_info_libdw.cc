@@ -6,6 +6,7 @@
 #include <dwarf.h>
 #include <elfutils/libdw.h>
 #include <elfutils/libdwfl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -190,7 +191,22 @@ std::string symbol_at(Dwfl_Module* module, std::uintptr_t address) {
 
 }  // namespace
 
+namespace {
+
+/// libdw ends the process when it gets no memory, so it is not asked where that is short.
+bool has_memory_to_spare() noexcept {
+  constexpr std::size_t kEnough = std::size_t{512} << 20;
+  void* const room = ::mmap(nullptr, kEnough, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (room == MAP_FAILED) return false;
+  ::munmap(room, kEnough);
+  return true;
+}
+
+}  // namespace
+
 DebugInfo::DebugInfo() {
+  if (!has_memory_to_spare()) return;
   Dwfl* const session = dwfl_begin(&kCallbacks);
   if (session == nullptr) return;
   dwfl_report_begin(session);

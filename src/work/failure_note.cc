@@ -36,7 +36,7 @@ Failure FailureNote::to_failure() const {
   failure.stderr_tail = stderr_tail;
   if (!frames.empty()) {
     const std::vector<std::uintptr_t> addresses(frames.begin(), frames.end());
-    failure.backtrace = backtrace_text(addresses);
+    tell_where(failure, addresses);
   }
   failure.elapsed = elapsed;
   failure.usage = usage;

@@ -15,6 +15,7 @@
 
 #include "child/guardian.h"
 #include "child/proxy.h"
+#include "os/futex.h"
 #include "os/io.h"
 #include "os/message.h"
 #include "os/own_fds.h"
@@ -42,6 +43,14 @@ struct RunningServer {
   }
   [[nodiscard]] ForkServerBoard& board() const noexcept {
     return *std::launder(reinterpret_cast<ForkServerBoard*>(memory.data()));
+  }
+  /// Until the first server has been forked, or there will be none.
+  void await_server() const noexcept {
+    constexpr auto kLook = std::chrono::milliseconds(20);  // whether the keeper is there
+    while (board().forked.load() == 0 && !os::has_ended(keeper.fd())) {
+      [[maybe_unused]] const bool woken =
+          os::futex_wait_until(&board().forked, 0, std::chrono::steady_clock::now() + kLook);
+    }
   }
   /// Whether anybody is there to answer.
   [[nodiscard]] bool is_heard() const noexcept {
@@ -87,6 +96,7 @@ std::expected<std::shared_ptr<RunningServer>, Error> start_server(
   made->seat.child_started();
   made->keeper = std::move(*keeper);
   os::note_own(made->requests.get());
+  made->await_server();
   return made;
 }
 

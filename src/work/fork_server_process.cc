@@ -19,6 +19,7 @@
 
 #include "child/proxy.h"
 #include "os/event_loop.h"
+#include "os/futex.h"
 #include "os/own_fds.h"
 #include "os/pidfd.h"
 #include "work/elsewhere.h"
@@ -167,6 +168,7 @@ int run_fork_server_keeper(ForkServerBoard& board, Fd requests, Fd host,
       return 1;
     }
     board.server.store(server->pid());
+    if (board.forked.exchange(1) == 0) os::futex_wake_all(&board.forked);
     if (!wait_for_server(*server, requests, host)) {
       [[maybe_unused]] const auto ended = server->terminate(std::chrono::milliseconds(0));
       return 0;

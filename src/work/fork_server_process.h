@@ -20,6 +20,7 @@ namespace tine::work {
 /// Seen by all three.
 struct ForkServerBoard {
   std::atomic<pid_t> server{0};
+  std::atomic<std::uint32_t> forked{0};  ///< 1: there has been a first server; woken then
   std::atomic<std::uint64_t> served{0};  ///< requests, by all servers
   std::atomic<bool> idle{false};         ///< the server has begun, and has no request in hand
   /// Why there is no server; empty: there is, or its keeper was killed. Written before that is so.

@@ -17,7 +17,7 @@ struct HostCode {
   CodeFinder finder{};
 };
 
-/// None in a copy of the host.
+/// None in a copy of the host. Never freed: in a copy, another thread may have had its lock.
 HostCode* host_code = nullptr;
 
 HostCode& table() {
@@ -35,6 +35,8 @@ std::expected<void, Error> learn_code(const CodeOfHost& hosts) {
   table().known.insert_or_assign(static_cast<std::uintptr_t>(hosts.address), *code);
   return {};
 }
+
+void forget_host_code() noexcept { host_code = nullptr; }
 
 void ask_for_code(CodeFinder finder) { table().finder = std::move(finder); }
 

@@ -23,4 +23,7 @@ std::expected<void, Error> learn_code(const CodeOfHost& hosts);
 using CodeFinder = std::function<std::expected<CodePlace, Error>(Code hosts)>;
 void ask_for_code(CodeFinder finder);
 
+/// In a copy of this process: what its parent has is where it is here, whoever the parent's host.
+void forget_host_code() noexcept;
+
 }  // namespace tine::work

@@ -31,6 +31,11 @@ void ItemSupply::take_back(std::size_t place) {
   std::construct_at(&table);
 }
 
+void ItemSupply::close(std::size_t place) {
+  if (memory_.is_strict()) closed_ = &memory_.table(place);
+  take_back(place);
+}
+
 bool ItemSupply::has_items() const noexcept {
   const auto holds = [](const ItemRange& range) { return !range.load().empty(); };
   const auto holds_any = [&](const MapTable* table) {
@@ -55,6 +60,7 @@ void ItemSupply::hand_out() {
 /// it has taken the last one: nobody else can take it away again.
 bool ItemSupply::hand_out(MapTable& table) {
   bool any = false;
+  if (&table == closed_) return any;
   for (ItemRange& range : table.handed_out) {
     if (pending_.empty()) break;
     if (range.load().empty()) {

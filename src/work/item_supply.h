@@ -22,6 +22,8 @@ class ItemSupply {
   void put(Span items) { pending_.push_back(items); }
   /// What the worker at `place` has not taken to run; what lies beyond the items is noise.
   void take_back(std::size_t place);
+  /// The same, and nobody will work there again.
+  void close(std::size_t place);
   /// Puts what is pending where there is room for it.
   void hand_out();
   /// Whether there is something that a worker could take.
@@ -41,6 +43,7 @@ class ItemSupply {
   const MapMemory& memory_;
   std::uint32_t count_ = 0;
   std::size_t workers_ = 1;
+  const MapTable* closed_ = nullptr;  ///< nobody takes anything from this one
   std::deque<Span> pending_{};
 };
 

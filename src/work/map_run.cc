@@ -21,6 +21,7 @@
 #include "work/crash_report.h"
 #include "work/item_random.h"
 #include "work/map_records.h"
+#include "work/option_check.h"
 #include "work/worker_count.h"
 
 namespace tine::work {
@@ -75,6 +76,8 @@ detail::MapOutcome MapRun::run() {
     Error error{ErrorKind::invalid_argument, 0, Stage::prepare, subject_of(options_), {}};
     error.hint = "a map takes at most 4,294,967,295 items, not " + std::to_string(body_.size());
     fate_ = out_of_workers(std::move(error));
+  } else if (auto wrong = senseless(options_, subject_of(options_))) {
+    fate_ = out_of_workers(std::move(*wrong));
   } else if (count_ > 0) {
     if (auto ready = prepare(); ready) {
       work_to_the_end();
@@ -223,6 +226,8 @@ void MapRun::help() {
     while (!fate_ && self.step()) crew_.loop().run_once(Clock::now());
   }
   account_for(seat, Finished{});
+  supply_.close(seat.place());
+  start_workers();
 }
 
 // ---- What happens to workers ----

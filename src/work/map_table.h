@@ -72,6 +72,7 @@ struct alignas(64) WorkerSlot {
 
   alignas(64) std::array<Run, kMostRuns> runs{};
   std::array<SlowEntry, kSlowEntries> slowest{};
+  std::atomic<pid_t> pid{0};  ///< of the worker of a pool
   CrashReport crash{};
 
   /// The run that is being added to. Requires: runs_used > 0, which is checked.

@@ -9,13 +9,20 @@
 #include <vector>
 
 #include "os/futex.h"
+#include "os/life_word.h"
 #include "work/child_errors.h"
 #include "work/failure_note.h"
 #include "work/item_random.h"
 #include "work/map_records.h"
 #include "work/memory_limit.h"
 
-namespace tine::work {
+namespace tine {
+
+void detail::wait_while_held(const std::atomic<std::uint32_t>& held) noexcept {
+  while (held.load() != 0) os::futex_wait(os::futex_word(held), 1);
+}
+
+namespace work {
 
 using detail::now_ns;
 
@@ -267,6 +274,8 @@ void MapWorker::run_batch(Span batch) {
     try {
       run_items({static_cast<std::uint32_t>(run.done.load(std::memory_order_relaxed)), batch.end});
     } catch (...) {
+      process_.end_if_copied();
+      if (is_held()) detail::wait_while_held(*shape_.timing.held);
       note_failure(began);
       start_clock(now_ns());
       run.done.fetch_add(1, std::memory_order_release);
@@ -324,7 +333,8 @@ void MapWorker::run_items(Span batch) {
                                  .started = shape_.timing.started,
                                  .written = &slot_.written,
                                  .allowance = shape_.timing.allowance,
-                                 .held = shape_.timing.held});
+                                 .held = shape_.timing.held,
+                                 .process = process_});
   shape_.body.run(items, shape_.values.data(), records_);
 }
 
@@ -415,4 +425,5 @@ void MapWorker::tell_parent() const noexcept {
   [[maybe_unused]] const auto written = ::write(shape_.notice_fd, &one, sizeof one);
 }
 
-}  // namespace tine::work
+}  // namespace work
+}  // namespace tine

@@ -135,6 +135,7 @@ class MapWorker {
   void start_clock(std::int64_t now) noexcept;
 
   MapShape shape_;
+  detail::CalledIn process_{};
   WorkerSlot& slot_;
   Records& records_;
   std::size_t values_begin_ = 0;  ///< of results there are pages from here

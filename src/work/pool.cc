@@ -7,6 +7,7 @@
 
 #include "os/own_pid.h"
 #include "os/pidfd.h"
+#include "work/option_check.h"
 #include "work/pool_core.h"
 #include "work/pool_map.h"
 
@@ -91,8 +92,8 @@ detail::TaskRequest Pool::request(const TaskOptions& options) const noexcept {
   return {.thunk = nullptr,
           .function = nullptr,
           .size = 0,
-          .timeout = options.timeout.count() > 0 ? options.timeout : own.timeout,
-          .retries = options.retries >= 0 ? options.retries : own.retries,
+          .timeout = options.timeout.count() != 0 ? options.timeout : own.timeout,
+          .retries = options.retries != -1 ? options.retries : own.retries,
           .priority = static_cast<int>(options.priority),
           .retry_if = options.retry_if != nullptr ? options.retry_if : own.retry_if,
           .retry_delay = options.retry_delay != nullptr ? options.retry_delay : own.retry_delay,
@@ -110,6 +111,9 @@ std::expected<std::optional<detail::TaskHandle>, std::unique_ptr<Failure>> Pool:
     const detail::TaskRequest& request, detail::WhenFull when_full) {
   auto here = core();
   if (!here) return std::unexpected(not_started(std::string(request.name)));
+  if (auto wrong = work::senseless(request)) {
+    return std::unexpected(not_started_by(std::string(request.name), std::move(*wrong)));
+  }
   auto slot = here->begin(request, when_full);
   while (!slot && here->has_lost_keeper()) {
     auto next = core();

@@ -20,6 +20,8 @@
 #include "tine/launch.h"
 #include "tine/process.h"
 #include "work/crash_report.h"
+#include "work/host_code.h"
+#include "work/option_check.h"
 #include "work/pool_keeper.h"
 #include "work/pool_order.h"
 #include "work/worker_count.h"
@@ -74,8 +76,9 @@ bool PoolCore::has_lost_keeper() const noexcept {
 }
 
 std::expected<std::shared_ptr<PoolCore>, Error> PoolCore::start(const PoolOptions& options) {
+  if (auto wrong = work::senseless(options, "a pool")) return std::unexpected(std::move(*wrong));
   std::size_t workers = work::worker_count(options.workers);
-  if (options.workers <= 0) workers = std::min(workers, work::kMostSeats);
+  if (options.workers == 0) workers = std::min(workers, work::kMostSeats);
   if (workers > work::kMostSeats) {
     return std::unexpected(refused(ErrorKind::invalid_argument, "a pool has at most 512 workers"));
   }
@@ -107,6 +110,7 @@ std::expected<void, Error> PoolCore::start_keeper() {
   auto keeper = options_.start == StartMethod::fork
                     ? launch_body(how,
                                   [&] {
+                                    work::forget_host_code();
                                     life_.reset();
                                     requests_.reset();
                                     return work::PoolKeeper(*memory_, options_, ends).run();
@@ -447,7 +451,7 @@ void PoolCore::bury_keeper_locked() noexcept {
   table_.life.fetch_or(FUTEX_OWNER_DIED);
   keeper_ = Child{};
   fail_rest();
-  calls_.reset();
+  // Not calls_: others may be about to write to it, without the lock.
   life_.reset();
   requests_.reset();
 }

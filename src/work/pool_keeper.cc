@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 
+#include "os/futex.h"
 #include "os/io.h"
 #include "os/life_word.h"
 #include "os/message.h"
@@ -92,7 +93,7 @@ void PoolKeeper::on_host_gone() {
   for (Seat& seat : seats_) seat.process.kill();
   for (Seat& seat : seats_) {
     if (seat.process.is_alive()) [[maybe_unused]]
-      const auto gone = seat.process.leave();
+      const auto gone = seat.process.leave(errors_are_stuck_);
   }
 }
 
@@ -108,7 +109,7 @@ void PoolKeeper::on_request() {
 }
 
 void PoolKeeper::look() {
-  for (Seat& seat : seats_) seat.process.pass_on_errors();
+  pass_on_errors();
   tell_watchers();
   if (table_.closing.load() != Closing::no) on_closing();
   take_handed_back();
@@ -120,6 +121,24 @@ void PoolKeeper::look() {
     if (seats_[i].process.is_alive() && is_busy(i)) table_.searching.remove(i);
   }
   see_to_backlog();
+}
+
+/// Without waiting for whoever reads our stderr. Gives when to try again, if that is needed.
+PoolKeeper::Clock::time_point PoolKeeper::pass_on_errors() {
+  constexpr auto kPause = 10ms;
+  const auto now = Clock::now();
+  errors_are_left_ = false;
+  for (std::size_t i = 0; i < seats_.size(); ++i) {
+    const WorkerProcess& process = seats_[i].process;
+    if (!process.is_alive()) continue;
+    if (!seats_[i].process.pass_on_errors()) errors_are_left_ = true;
+    PoolSeat& shared = memory_.seats()[i];
+    const auto passed = static_cast<std::uint32_t>(process.errors_passed_on());
+    if (shared.errors_passed.exchange(passed) != passed && shared.errors_awaited.load() != 0) {
+      os::futex_wake_all(&shared.errors_passed);
+    }
+  }
+  return errors_are_left_ ? now + kPause : os::deadline_after(std::chrono::nanoseconds::max());
 }
 
 void PoolKeeper::tell_watchers() {
@@ -152,6 +171,7 @@ void PoolKeeper::trim_queues() noexcept {
       const std::uint32_t slot = memory_.entry(i, head);
       if (slot != kNoSlot && memory_.slots()[slot].load().state == TaskState::queued) break;
       if (queue.head.compare_exchange_strong(head, head + 1)) ++head;
+      memory_.tell_of_room();
     }
   }
 }
@@ -188,6 +208,8 @@ std::expected<void, Error> PoolKeeper::start_worker(std::size_t place) {
   const std::uint64_t failed = seat.failed.load();
   new (&seat) PoolSeat;
   seat.begun.store(begun);
+  seat.begun_then.store(begun);
+  seats_[place].begun_at_start = begun;
   seat.done.store(done);
   seat.failed.store(failed);
   seats_[place].ended_slot = kNoSlot;
@@ -265,7 +287,9 @@ void PoolKeeper::retire_excess() {
 
 /// When there is something to do without being called.
 PoolKeeper::Clock::time_point PoolKeeper::next_due() {
-  return std::min({check_deadlines(), deliver_due(), check_memory()});
+  const auto errors =
+      errors_are_left_ ? pass_on_errors() : os::deadline_after(std::chrono::nanoseconds::max());
+  return std::min({check_deadlines(), deliver_due(), check_memory(), errors});
 }
 
 /// A look now and then at those that are awake, and one at who has gone to sleep. Gives when the

@@ -49,6 +49,8 @@ class PoolKeeper {
     WorkerProcess process{};
     std::uint32_t ended_slot = kNoSlot;  ///< whose task it is ended for
     bool retiring = false;
+    bool was_parked = false;                          ///< when it ended
+    std::uint64_t begun_at_start = 0;                 ///< tasks, by those before it
     std::optional<Clock::time_point> asleep_since{};  ///< as far as looks at its memory know
   };
   struct Delayed {
@@ -63,6 +65,7 @@ class PoolKeeper {
   void on_request();
   void on_host_gone();
   void look();
+  Clock::time_point pass_on_errors();
   [[nodiscard]] bool is_over();
 
   // Workers.
@@ -129,6 +132,8 @@ class PoolKeeper {
   int idle_deaths_ = 0;
   bool host_gone_ = false;
   bool killing_ = false;
+  bool errors_are_left_ = false;   ///< to be passed on, when our stderr takes them
+  bool errors_are_stuck_ = false;  ///< nobody reads it
 };
 
 }  // namespace tine::work

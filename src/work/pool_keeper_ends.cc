@@ -28,7 +28,8 @@ void PoolKeeper::on_ended(std::size_t place) {
   Seat& seat = seats_[place];
   PoolSeat& shared = memory_.seats()[place];
   loop_.unwatch(seat.process.fd());
-  const auto finished = seat.process.leave();
+  const auto finished = seat.process.leave(errors_are_stuck_);
+  seat.was_parked = table_.parked.contains(place);
   for (SeatSet* const set : {&table_.searching, &table_.parked, &table_.dozing}) set->remove(place);
   table_.worker_cpu[place].store(0);
   shared.pid.store(0);
@@ -59,6 +60,9 @@ bool PoolKeeper::conclude_current(std::size_t place,
   const TaskWord word = task.load();
   const auto number = static_cast<std::uint32_t>(place);
   if (word.seat != number) return false;
+  const bool has_it = word.state == TaskState::running || word.state == TaskState::ending ||
+                      word.state == TaskState::cancelling;
+  if (has_it) seat.begun.store(seat.begun_then.load());  // it may not have come to it
   switch (word.state) {
     case TaskState::running:
       // Taken while it was held up: it has not begun.
@@ -191,6 +195,8 @@ void PoolKeeper::judge_end(std::size_t place, const std::expected<Finished, Erro
     return break_pool(note ? std::move(*note) : failure_note(Cause::threw, ""));
   }
   if (stage == PoolStage::initializing) return break_pool(death_note(place, finished));
+  // One that has worked, or slept, was well; whoever killed it may kill any number of them.
+  if (seats_[place].was_parked || seat.begun.load() != seats_[place].begun_at_start) return;
   std::uint64_t begun = 0;
   for (const PoolSeat& each : memory_.seats()) begun += each.begun.load();
   idle_deaths_ = begun == begun_at_idle_death_ ? idle_deaths_ + 1 : 1;

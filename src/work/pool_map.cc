@@ -28,6 +28,12 @@ MapOptions map_options(const PoolCore& core, const detail::MapOrder& order) {
   return options;
 }
 
+std::string end_text(const Failure& failure) {
+  const bool by_itself = failure.cause == Cause::exited || failure.cause == Cause::signaled;
+  return by_itself && failure.status ? failure.status->to_string()
+                                     : std::string(to_string(failure.cause));
+}
+
 }  // namespace
 
 PoolMap::PoolMap(std::shared_ptr<PoolCore> core, const detail::MapOrder& order,
@@ -43,6 +49,7 @@ PoolMap::~PoolMap() {
   if (!held_) return;
   try {
     stop_parts();
+    held_->has_deaths = true;  // what its parts have left is in nobody's account
     core_->release_map(std::move(*held_));
   } catch (const std::bad_alloc&) {
     // Then its memory is free when the pool goes.
@@ -213,7 +220,7 @@ void PoolMap::account_for(std::size_t place) {
   } else {
     ++failed_parts_;
     held_->has_deaths = true;
-    note_part(place, ended.error().to_string());
+    note_part(place, end_text(ended.error()));
     blame(place, std::move(ended.error()));
   }
   worker.limit.store(0, std::memory_order_release);
@@ -293,6 +300,7 @@ void PoolMap::note_part(std::size_t place, std::string end) {
   const WorkerSlot& worker = memory_->slots()[place];
   WorkerInsight insight;
   insight.worker = static_cast<int>(place);
+  insight.pid = worker.pid.load(std::memory_order_relaxed);
   insight.started = parts_[place].submitted - began_;
   insight.ended = Clock::now() - began_;
   insight.working = std::chrono::nanoseconds(worker.working.load(std::memory_order_relaxed));

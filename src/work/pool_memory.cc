@@ -333,7 +333,8 @@ bool PoolMemory::put(std::uint32_t queue, std::uint32_t slot) noexcept {
     // Somebody may have said that he takes what stands here, and not have come to it.
     const std::uint64_t before = position - entries.size();
     const std::uint32_t old = entry(queue, before);
-    if (old != kNoSlot && put_at_[old].load(std::memory_order_relaxed) == name_of(before) &&
+    if (old != kNoSlot && old != slot &&
+        put_at_[old].load(std::memory_order_relaxed) == name_of(before) &&
         slots_[old].load().state == TaskState::queued) {
       return false;
     }
@@ -342,6 +343,12 @@ bool PoolMemory::put(std::uint32_t queue, std::uint32_t slot) noexcept {
   place.store((position + 1) << 32 | slot, std::memory_order_release);
   where.tail.store(position + 1, std::memory_order_seq_cst);
   return true;
+}
+
+void PoolMemory::tell_of_room() noexcept {
+  if (table_->room_wanted.load() == 0 || table_->room_wanted.exchange(0) == 0) return;
+  table_->room.fetch_add(1);
+  os::futex_wake_all(os::futex_word(table_->room));
 }
 
 std::uint32_t PoolMemory::entry(std::uint32_t queue, std::uint64_t position) const noexcept {

@@ -254,18 +254,21 @@ struct alignas(64) PoolSeat {
   std::atomic<std::uint32_t> range_queue{0};    ///< positions [next, end) of this queue are its own
   std::atomic<std::uint64_t> range_next{0};
   std::atomic<std::uint64_t> range_end{0};
-  std::atomic<std::int64_t> deadline{0};  ///< of the current task, ns since boot; 0: none
-  std::atomic<std::uint64_t> begun{0};    ///< tasks, by all workers of this seat
+  std::atomic<std::int64_t> deadline{0};     ///< of the current task, ns since boot; 0: none
+  std::atomic<std::uint64_t> begun{0};       ///< tasks, by all workers of this seat
+  std::atomic<std::uint64_t> begun_then{0};  ///< what that will be if the current task is its own
   std::atomic<std::uint64_t> done{0};
   std::atomic<std::uint64_t> failed{0};
   std::atomic<std::uint32_t> mean_cost{kUnknownCost};  ///< ns of a task
   std::atomic<std::uint64_t> errors_at_task{0};        ///< of its stderr, at most, so far
+  std::atomic<std::uint32_t> errors_awaited{0};        ///< it waits for errors_passed
   // Others write here.
   alignas(64) std::atomic<std::uint32_t> bell{0};  ///< a futex: look for tasks
   std::atomic<std::uint32_t> hold{0};              ///< a futex: do not begin another task
   std::atomic<std::uint32_t> mail{kNoSlot};        ///< a task that is meant for this worker
   std::atomic<std::uint32_t> retire{0};
   std::atomic<std::int32_t> pid{0};
+  std::atomic<std::uint32_t> errors_passed{0};  ///< a futex: bytes of its stderr that are out
   CrashReport crash{};
   std::uint64_t note_size{};
   std::array<std::byte, 4096> note{};  ///< a FailureNote of the initializer
@@ -449,6 +452,8 @@ class PoolMemory {
   enum class Waking : unsigned char { nothing, rung, call_keeper };
   /// Sees to it that somebody looks.
   [[nodiscard]] Waking wake_worker() noexcept;
+  /// Wakes whoever waits for room in a queue, if anybody does.
+  void tell_of_room() noexcept;
   /// Wakes so many more at once, if what waits is worth it and they sleep.
   void wake_more(std::size_t workers) noexcept;
 

@@ -4,6 +4,8 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdio_ext.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -28,18 +30,37 @@ std::uint64_t PoolWorker::errors_written() noexcept {
   return at > 0 ? static_cast<std::uint64_t>(at) : 0;
 }
 
+namespace {
+
+/// To be read; empty where it cannot be mapped. Stays until the process ends.
+std::span<char> view_of_file(int fd) noexcept {
+  struct stat file{};
+  if (::fstat(fd, &file) != 0 || !S_ISREG(file.st_mode) || file.st_size <= 0) return {};
+  const auto size = static_cast<std::size_t>(file.st_size);
+  void* const at = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
+  if (at == MAP_FAILED) return {};
+  return {static_cast<char*>(at), size};
+}
+
+}  // namespace
+
 /// What a task writes its value to.
 class PoolWorker::Output final : public detail::TaskOutput {
  public:
   Output(PoolWorker& worker, std::uint32_t slot, TaskSlot& task) noexcept
-      : TaskOutput(task.tiny_result, task.near_result), worker_(worker), slot_(slot), task_(task) {}
+      : TaskOutput(task.tiny_result, task.near_result, worker.process_),
+        worker_(worker),
+        slot_(slot),
+        task_(task) {}
 
   void publish() noexcept override {
+    worker_.process_.end_if_copied();
     published_ = true;
     if (far_.area == 0) task_.result = BytesAt(size());
     task_.kind = ResultKind::value;
     // What the task has printed is out before anybody knows that it is done.
     if (::__fpending(stdout) != 0) ::fflush(stdout);
+    worker_.show_errors();
     passed(PoolStep::placed_result);
     worker_.seat_.done.store(worker_.seat_.done.load(std::memory_order_relaxed) + 1,
                              std::memory_order_relaxed);
@@ -87,6 +108,7 @@ PoolWorker::PoolWorker(PoolMemory& memory, const PoolOptions& options, std::size
 
 int PoolWorker::run() noexcept {
   seat_.pid.store(os::own_pid());  // before the keeper may have come to it
+  errors_view_ = view_of_file(STDERR_FILENO);
   if (!initialize()) return 1;
   try {
     while (const auto slot = next_task()) run_task(*slot);
@@ -163,6 +185,7 @@ void PoolWorker::attempt(std::uint32_t slot, TaskSlot& task) {
 
 /// In a handler.
 void PoolWorker::attempt_failed(std::uint32_t slot, TaskSlot& task) {
+  process_.end_if_copied();
   bool again = false;
   task.kind = ResultKind::out_of_memory;
   if (seat_.allocating.load(std::memory_order_relaxed) != 0) {
@@ -182,6 +205,7 @@ void PoolWorker::attempt_failed(std::uint32_t slot, TaskSlot& task) {
   }
   if (::__fpending(stdout) != 0) ::fflush(stdout);
   if (again) return hand_back(slot, task);
+  show_errors();
   seat_.failed.store(seat_.failed.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   conclude(task, TaskState::failed);
 }

@@ -113,6 +113,7 @@ class PoolWorker final : private PoolSite {
   [[nodiscard]] std::int64_t idle_limit() const noexcept;
   [[nodiscard]] static std::uint64_t errors_written() noexcept;
   void look_at_errors();
+  void show_errors() noexcept;
   [[nodiscard]] std::string stderr_tail() const;
   void call_keeper() const noexcept;
   void wake_another() const noexcept;
@@ -139,7 +140,10 @@ class PoolWorker final : private PoolSite {
   std::uint32_t ranges_taken_ = 0;
   int looks_saved_ = 0;  ///< at stderr, since the last one
   std::int64_t next_look_at_rss_ = 0;
-  std::uint64_t errors_ = 0;  ///< written to stderr so far
+  detail::CalledIn process_{};
+  std::uint64_t errors_ = 0;        ///< written to stderr so far
+  std::uint64_t errors_shown_ = 0;  ///< of these, out, or given up
+  std::span<char> errors_view_{};   ///< the file that stderr is
   int dozes_ = 0;
   int wasted_spins_ = 0;
   int shared_trips_ = 0;         ///< in a row: a host on our CPU waited for the task

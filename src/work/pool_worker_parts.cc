@@ -11,6 +11,7 @@
 
 #include "os/futex.h"
 #include "os/life_word.h"
+#include "os/own_pid.h"
 #include "work/chunk_records.h"
 #include "work/failure_note.h"
 #include "work/item_random.h"
@@ -50,6 +51,7 @@ void PoolWorker::run_part(const PartHead& part, std::uint32_t queue, detail::Map
   ItemTiming timing;
   if (head.timeout > 0) timing = {&seat_.deadline, head.timeout, &seat_.hold};
   WorkerSlot& slot = map.slots()[part.place];
+  slot.pid.store(os::own_pid(), std::memory_order_relaxed);
   ChunkRecords records(memory_, part.map, map.chain(part.place));
   const MapShape shape{map.head().table,
                        map.slots(),
@@ -99,7 +101,7 @@ void PoolWorker::run_part(PoolMapWorker& part, const WorkerSlot& slot, std::uint
       options.chunk = 1;
       call_keeper();  // which passes them on
     }
-    while (seat_.hold.load() != 0) os::futex_wait(os::futex_word(seat_.hold), 1);
+    detail::wait_while_held(seat_.hold);
     if (before != items_ && is_needed(queue)) break;
   }
 }

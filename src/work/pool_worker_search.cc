@@ -41,6 +41,9 @@ constexpr int kMostCredit = 8;
 /// every time would be most of what a short task costs. So many looks may be saved in a row.
 constexpr std::int64_t kTooShortToWrite = 300;
 constexpr int kMostSaved = 64;
+/// A keeper that has not passed on by then what we wrote to stderr is stopped, say, or has nobody
+/// who reads it.
+constexpr auto kLongestShow = std::chrono::milliseconds(100);
 
 std::chrono::steady_clock::time_point time_at(std::int64_t ns) {
   return std::chrono::steady_clock::time_point(std::chrono::nanoseconds(ns));
@@ -104,21 +107,19 @@ std::optional<std::uint32_t> PoolWorker::take_mail() {
 bool PoolWorker::claim(std::uint32_t slot) {
   TaskSlot& task = memory_.slots()[slot];
   seat_.current.store(slot, std::memory_order_release);
+  const std::uint64_t begun = seat_.begun.load(std::memory_order_relaxed) + 1;
+  seat_.begun_then.store(begun, std::memory_order_relaxed);
   passed(PoolStep::named_task);
   if (!task.change(TaskState::queued, TaskState::running, place_)) return false;
   passed(PoolStep::took_task);
-  const std::uint64_t begun = seat_.begun.load(std::memory_order_relaxed) + 1;
   // Who waits for room counts by this, unless it goes by the queue's head.
   seat_.begun.store(
       begun, options_.max_queued > 0 ? std::memory_order_seq_cst : std::memory_order_relaxed);
-  if (table_.room_wanted.load() != 0 && table_.room_wanted.exchange(0) != 0) {
-    table_.room.fetch_add(1);
-    os::futex_wake_all(os::futex_word(table_.room));
-  }
+  memory_.tell_of_room();
   // What is meant for us has to wait now, unless the keeper finds it somebody else.
   const std::uint32_t mail = seat_.mail.load();
   if (mail != kNoSlot && mail != slot) call_keeper();
-  while (seat_.hold.load() != 0) os::futex_wait(os::futex_word(seat_.hold), 1);
+  detail::wait_while_held(seat_.hold);
   return true;
 }
 
@@ -169,7 +170,10 @@ bool PoolWorker::take_range_of(std::uint32_t queue, bool entry_seen) {
     seat_.range_next.store(head, std::memory_order_release);
     seat_.range_end.store(end, std::memory_order_release);
     passed(PoolStep::named_range);
-    if (where.head.compare_exchange_strong(head, end)) return true;
+    if (where.head.compare_exchange_strong(head, end)) {
+      memory_.tell_of_room();  // these may all have been cancelled
+      return true;
+    }
     seat_.range_end.store(0, std::memory_order_release);
   }
 }
@@ -214,6 +218,29 @@ void PoolWorker::look_at_errors() {
   const std::uint64_t errors = errors_written();
   seat_.errors_at_task.store(errors, std::memory_order_relaxed);
   if (std::exchange(errors_, errors) != errors) call_keeper();  // which passes them on
+}
+
+/// What a task has written is out before anybody knows that it is done, unless our stderr takes
+/// nothing for a while. That there is something is seen without a system call, in the file itself,
+/// where a zero is what nobody has written.
+void PoolWorker::show_errors() noexcept {
+  const bool sees_more =
+      errors_ < errors_view_.size() &&
+      std::atomic_ref(errors_view_[errors_]).load(std::memory_order_relaxed) != 0;
+  if (sees_more) look_at_errors();
+  if (errors_shown_ == errors_) return;
+  const auto wanted = static_cast<std::uint32_t>(errors_);
+  // Whoever has taken nothing the last time is not waited for again.
+  const bool was_stuck = seat_.errors_passed.load() < errors_shown_;
+  errors_shown_ = errors_;
+  if (was_stuck) return;
+  const auto limit = std::chrono::steady_clock::now() + kLongestShow;
+  seat_.errors_awaited.store(1);
+  for (auto passed = seat_.errors_passed.load(); passed < wanted;
+       passed = seat_.errors_passed.load()) {
+    if (!os::futex_wait_until(&seat_.errors_passed, passed, limit)) break;
+  }
+  seat_.errors_awaited.store(0);
 }
 
 void PoolWorker::note_cost(std::uint64_t each) noexcept {

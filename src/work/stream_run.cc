@@ -18,6 +18,7 @@
 #include "tine/random.h"
 #include "work/crash_report.h"
 #include "work/map_records.h"
+#include "work/option_check.h"
 #include "work/region_sink.h"
 #include "work/worker_count.h"
 
@@ -56,6 +57,9 @@ StreamRun::StreamRun(const LazyMapOptions& options, StreamOrder order, detail::S
 // ---- Getting ready ----
 
 std::expected<void, Error> StreamRun::prepare() {
+  if (auto wrong = senseless(given_options_, subject_of(options_))) {
+    return std::unexpected(std::move(*wrong));
+  }
   if (auto ready = prepare_memory(); !ready) return ready;
   notice_ = os::above_stdio(Fd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)});
   if (!notice_) return os::failed(Stage::prepare, errno, "the notices of workers");

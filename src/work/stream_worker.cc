@@ -15,6 +15,7 @@
 #include "work/failure_note.h"
 #include "work/item_random.h"
 #include "work/region_sink.h"
+#include "work/to_be_ended.h"
 
 namespace tine::work {
 
@@ -116,6 +117,8 @@ void StreamWorker::run_item(std::size_t at) {
 }
 
 void StreamWorker::conclude(std::size_t at, CellStage stage, const RegionSink& sink) noexcept {
+  process_.end_if_copied();
+  if (slot_.interrupted.load() != 0) wait_to_be_ended();
   StreamCell& cell = shape_.cells[at];
   cell.result_size.store(sink.position(), std::memory_order_relaxed);
   cell.result_ready.store(sink.ready(), std::memory_order_relaxed);

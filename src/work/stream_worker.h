@@ -10,6 +10,7 @@
 #include <span>
 
 #include "os/shared_region.h"
+#include "tine/detail/called_in.h"
 #include "tine/detail/stream_body.h"
 #include "work/map_table.h"
 #include "work/stream_table.h"
@@ -58,6 +59,7 @@ class StreamWorker {
   WorkerSlot& slot_;
   std::size_t next_cell_ = 0;  ///< where to look first
   std::size_t items_done_ = 0;
+  detail::CalledIn process_{};
   std::uint64_t errors_ = 0;  ///< bytes on stderr, before the last item
 };
 

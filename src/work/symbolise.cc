@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <string_view>
 #include <unordered_map>
@@ -99,21 +100,6 @@ bool is_of_runtime(const Frame& frame) {
          starts_with_any(frame.symbol, {"_ZNKSt", "_ZNSt", "_ZSt", "_ZN10__cxxabiv1",
                                         "_ZN9__gnu_cxx", "__cxa_", "_Unwind_", "__gxx_"}) ||
          frame.file.contains("/c++/") || frame.function.empty();
-}
-
-/// `f` of `f(int) const`: without the parameters, which end at the last parenthesis.
-std::string_view without_parameters(std::string_view function) {
-  const std::size_t end = function.rfind(')');
-  if (end == std::string_view::npos) return function;
-  int depth = 0;
-  for (std::size_t at = end + 1; at-- > 0;) {
-    if (function[at] == ')') ++depth;
-    if (function[at] == '(' && --depth == 0) {
-      const std::string_view name = function.substr(0, at);
-      return name.empty() || name.ends_with("operator") ? function : name;
-    }
-  }
-  return function;
 }
 
 /// Arguments of templates fill pages: `for_each<...>(...)` says enough where it would be long.
@@ -217,12 +203,17 @@ std::string backtrace_text(std::span<const std::uintptr_t> addresses) {
 }
 
 std::string place_text(std::span<const Frame> frames) {
+  if (frames.empty()) return {};
   const auto users = std::ranges::find_if_not(frames, is_of_runtime);
-  if (users == frames.end()) return {};
-  std::string text{without_parameters(users->function)};
-  if (users->file.empty()) return text;
-  return text + " (" + fs::path(users->file).filename().string() + ":" +
-         std::to_string(users->line) + ")";
+  return to_text(users != frames.end() ? *users : frames.front());
+}
+
+void tell_where(Failure& failure, std::span<const std::uintptr_t> addresses) try {
+  const std::vector<Frame> frames = symbolise(addresses);
+  failure.backtrace = to_text(frames);
+  failure.place = place_text(frames);
+} catch (const std::bad_alloc&) {
+  // Short of memory, the failure is worth more than its place.
 }
 
 }  // namespace tine::work

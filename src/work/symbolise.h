@@ -3,7 +3,7 @@
 
 /// From addresses of a child to lines of text, in the parent, which has the same image.
 ///
-///     failure.backtrace = backtrace_text(crash->addresses());
+///     tell_where(failure, crash->addresses());
 ///     // #0 tine::parse_chunk(int) at src/parse.cc:88
 ///     // #1 main::<lambda> at main.cc:12
 ///
@@ -20,6 +20,8 @@
 #include <span>
 #include <string>
 #include <vector>
+
+#include "tine/error.h"
 
 namespace tine::work {
 
@@ -45,8 +47,11 @@ struct Frame {
 [[nodiscard]] std::string to_text(std::span<const Frame> frames);
 [[nodiscard]] std::string backtrace_text(std::span<const std::uintptr_t> addresses);
 
-/// Whom to name in one line: the innermost frame that is not of the C or C++ runtime, as
-/// `parse_chunk (parse.cc:88)`. Empty when none is known.
+/// Whom to name in one line: the innermost frame that is not of the C or C++ runtime, or else the
+/// innermost one. Empty when there is none.
 [[nodiscard]] std::string place_text(std::span<const Frame> frames);
+
+/// What a failure says of where it was.
+void tell_where(Failure& failure, std::span<const std::uintptr_t> addresses);
 
 }  // namespace tine::work

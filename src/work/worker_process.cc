@@ -61,8 +61,12 @@ std::string WorkerProcess::errors_since(std::uint64_t from) const {
   return errors_ ? errors_->tail(static_cast<off_t>(from), errors_->written()) : "";
 }
 
-void WorkerProcess::pass_on_errors() noexcept {
-  if (errors_ && is_alive()) errors_->pass_on();
+bool WorkerProcess::pass_on_errors() noexcept {
+  return !errors_ || !is_alive() || errors_->pass_on();
+}
+
+std::uint64_t WorkerProcess::errors_passed_on() const noexcept {
+  return errors_ ? static_cast<std::uint64_t>(errors_->passed_on()) : 0;
 }
 
 child::TreeStopper& WorkerProcess::tree() {
@@ -87,12 +91,12 @@ void WorkerProcess::kill() {
   if (is_alive()) tree().kill();
 }
 
-std::expected<Finished, Error> WorkerProcess::leave() {
+std::expected<Finished, Error> WorkerProcess::leave(bool& stuck) {
   if (tree_) tree_->kill();  // what it has left of its tree
   tree_.reset();
   auto finished =
       ending_ == Ending::none ? child_.wait() : child_.terminate(std::span<const StopStep>{});
-  errors_->pass_on();
+  stuck = !errors_->pass_on_rest(stuck);
   child_ = Child{};
   return finished;
 }

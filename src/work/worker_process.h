@@ -49,8 +49,9 @@ class WorkerProcess {
   /// The last of what it wrote to stderr; empty when none has been started.
   [[nodiscard]] std::string errors_between(std::uint64_t from, std::uint64_t until) const;
   [[nodiscard]] std::string errors_since(std::uint64_t from) const;
-  /// Passes on to our stderr what is new.
-  void pass_on_errors() noexcept;
+  /// Passes on to our stderr what is new. False: that takes no more for now.
+  bool pass_on_errors() noexcept;
+  [[nodiscard]] std::uint64_t errors_passed_on() const noexcept;
   /// Whether it has more memory than it may, as a look now and then tells.
   [[nodiscard]] bool exceeds_memory() { return memory_.exceeded(); }
   [[nodiscard]] const MemoryWatch& memory() const noexcept { return memory_; }
@@ -62,8 +63,10 @@ class WorkerProcess {
   void kill();
   [[nodiscard]] Ending ending() const noexcept { return ending_; }
 
-  /// It has ended, or nothing can end it: what became of it. None is here afterwards.
-  std::expected<Finished, Error> leave();
+  /// It has ended, or nothing can end it: what became of it. None is here afterwards. Its last
+  /// words are passed on as ChildErrors::pass_on_rest() does; whether our stderr is stuck is asked
+  /// and told by `stuck`.
+  std::expected<Finished, Error> leave(bool& stuck);
 
   /// After leave(): where it was when its time was up, and why it did not say.
   [[nodiscard]] const std::optional<RawBacktrace>& where() const noexcept { return where_; }

@@ -54,10 +54,10 @@ std::string subject_of(const MapOptions& options) {
 /// Where it crashed, or was stuck, or why that is unknown.
 void WorkerSeat::add_place(Failure& failure) const {
   if (ending() == Ending::timed_out) {
-    if (process_.where()) failure.backtrace = backtrace_text(process_.where()->addresses());
+    if (process_.where()) tell_where(failure, process_.where()->addresses());
     failure.message = process_.no_answer();
   } else if (const auto crash = read_crash(slot_.crash)) {
-    failure.backtrace = backtrace_text(crash->addresses());
+    tell_where(failure, crash->addresses());
   }
 }
 

@@ -63,7 +63,7 @@ class WorkerSeat {
     return process_.errors_since(from);
   }
   /// Passes on to our stderr what is new.
-  void pass_on_errors() noexcept { process_.pass_on_errors(); }
+  bool pass_on_errors() noexcept { return process_.pass_on_errors(); }
   /// Whether it is above its limit of memory and has not been ended yet.
   [[nodiscard]] bool is_too_large() {
     return is_alive() && ending() == Ending::none && process_.exceeds_memory();
@@ -83,7 +83,7 @@ class WorkerSeat {
   [[nodiscard]] std::optional<std::uint32_t> item_at_ending() const noexcept { return ended_item_; }
 
   /// It has ended, or nothing can end it: what became of it. The seat is free afterwards.
-  std::expected<Finished, Error> leave() { return process_.leave(); }
+  std::expected<Finished, Error> leave(bool& stuck) { return process_.leave(stuck); }
   /// After leave(): what its end, `finished`, means for the item that it was running.
   [[nodiscard]] Failure failure(const std::expected<Finished, Error>& finished,
                                 const MapOptions& options) const;

@@ -28,6 +28,7 @@ using test::in_a_fork;
 using test::is_running;
 
 struct GuardianTest : test::CleanProcessTest {};
+struct GuardianAloneTest : test::CleanProcessTest {};
 
 /// A host that runs, and the pids that it told.
 struct Host {
@@ -253,7 +254,7 @@ TEST_F(GuardianTest, HostThatBecomesAnotherProgramKeepsItsChildren) {
   EXPECT_TRUE(eventually([&] { return host.none_running(); }));
 }
 
-TEST_F(GuardianTest, RecycledPidOfAChildThatAnotherProgramReapedIsSpared) {
+TEST_F(GuardianAloneTest, RecycledPidOfAChildThatAnotherProgramReapedIsSpared) {
   Host host = start_host(Command{host_program("exec_away"), child_program("recycle_pid"),
                                  child_program("exit_with"), 0});
   add_pids(host, test::read_line(host.process.out()));

@@ -155,6 +155,11 @@ std::map<std::string, std::string> named_values(const std::string& text) {
   return values;
 }
 
+StderrTo::StderrTo(int fd) : before_(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3)) {
+  ::dup2(fd, STDERR_FILENO);
+}
+StderrTo::~StderrTo() { ::dup2(before_.get(), STDERR_FILENO); }
+
 void CleanProcessTest::SetUp() {
   // The guardian and its four descriptors stay for as long as the process: let them be there.
   ASSERT_TRUE(Command{"/bin/true"}.run());

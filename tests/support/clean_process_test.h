@@ -67,6 +67,18 @@ void in_a_fork(const std::function<void()>& body);
 /// `name=value` lines, as print_identity writes them.
 std::map<std::string, std::string> named_values(const std::string& text);
 
+/// Our stderr goes to `fd` as long as this lives.
+class StderrTo {
+ public:
+  explicit StderrTo(int fd);
+  StderrTo(const StderrTo&) = delete;
+  StderrTo& operator=(const StderrTo&) = delete;
+  ~StderrTo();
+
+ private:
+  Fd before_;
+};
+
 class CleanProcessTest : public ::testing::Test {
  protected:
   void SetUp() override;

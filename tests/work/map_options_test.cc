@@ -57,6 +57,54 @@ std::set<pid_t> distinct(const Results& results) {
 
 // ---- Workers ----
 
+TEST_F(MapOptionsTest, StrictWorkersTakeWhatTheHelpingParentLeaves) {
+  for (const int crashing : {-1, 7, 399}) {
+    MapOptions options{.workers = 2, .isolation = Isolation::strict, .parent_helps = true};
+    options.recycle.after_items = crashing < 0 ? 10 : 0;
+    const pid_t host = ::getpid();
+    const auto results = map(
+        numbers(400),
+        [&](int n) {
+          if (n == crashing && ::getpid() != host) ::raise(SIGKILL);
+          return n;
+        },
+        options);
+    EXPECT_LE(results.failures().items(), crashing < 0 ? 0u : 1u);
+    for (int i = 0; i < 400; ++i) {
+      const auto& result = results[static_cast<std::size_t>(i)];
+      if (!result && i == crashing) continue;
+      EXPECT_EQ(result.value(), i);
+    }
+  }
+}
+
+TEST_F(MapOptionsTest, OptionsThatMakeNoSenseAreRefused) {
+  const auto why = [](const MapOptions& options) {
+    const auto results = map(numbers(3), [](int n) { return n; }, options);
+    EXPECT_EQ(results.failures().items(), 3u);
+    EXPECT_EQ(results[2].error().cause, Cause::not_started);
+    EXPECT_EQ(results[2].error().error->kind, ErrorKind::invalid_argument);
+    return results[2].error().error->hint;
+  };
+  EXPECT_EQ(why({.timeout = -1ms}), "timeout is negative");
+  EXPECT_EQ(why({.grace = -1ms}), "grace is negative");
+  EXPECT_EQ(why({.workers = -1}), "workers is -1, less than 0");
+  EXPECT_EQ(why({.retries = -1}), "retries is -1, less than 0");
+  EXPECT_EQ(why({.total_timeout = -1ms}), "total_timeout is negative");
+  EXPECT_EQ(why({.crash_retries = -2}), "crash_retries is -2, less than -1");
+  EXPECT_EQ(why({.stop = {.share = 7}}), "stop.share is not between 0 and 1");
+}
+
+TEST_F(MapOptionsTest, AFailureForAllOfThemNamesItsItem) {
+  const auto odd_fails = [](int n) {
+    if (n == 5) throw std::runtime_error("odd");
+    return n;
+  };
+  const auto all = map(numbers(9), odd_fails).values();
+  EXPECT_EQ(all.error().item, 5u);
+  EXPECT_EQ(all.error().to_string().find("item 5: 'a function' threw"), 0u);
+}
+
 TEST_F(MapOptionsTest, B141_AllWorkersAreUsed) {
   const SharedCounters met(1);
   // Each worker's first item waits for the others: so all of them have one.

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "support/clean_process_test.h"
+#include "tine/pipe.h"
 #include "tine/pool.h"
 #include "tine/process.h"
 #include "work/pool_tasks.h"
@@ -561,6 +563,54 @@ TEST_F(PoolShutdownTest, B072_WhatATaskPrintsIsOutWhenItIsDone) {
     ::kill(pool.worker_pids().at(0), SIGKILL);
   }
   EXPECT_EQ(testing::internal::GetCapturedStdout(), "printed\n");
+}
+
+TEST_F(PoolShutdownTest, B072_WhatATaskSaysOnStderrIsOutWhenItIsDone) {
+  const Fd file{::memfd_create("stderr of the host", MFD_CLOEXEC)};
+  const StderrTo redirected(file.get());
+  const auto text = [&] {
+    std::string all(static_cast<std::size_t>(::lseek(file.get(), 0, SEEK_END)), '\0');
+    return all.substr(0, static_cast<std::size_t>(::pread(file.get(), all.data(), all.size(), 0)));
+  };
+  Pool pool{{.workers = 1}};
+  std::string expected;
+  for (int i = 0; i < 20; ++i) {
+    const auto say = [](int n) {
+      std::fprintf(stderr, "said %d\n", n);
+      if (n % 3 == 1) throw std::runtime_error("no");
+      if (n % 3 == 2) ::raise(SIGKILL);
+    };
+    EXPECT_EQ(pool.submit(say, i).get().has_value(), i % 3 == 0);
+    expected += "said " + std::to_string(i) + "\n";
+    EXPECT_EQ(text(), expected);
+  }
+  const auto results = pool.map(test::numbers(3), [](int n) { std::fprintf(stderr, "%d\n", n); });
+  EXPECT_TRUE(results.all_succeeded());
+  EXPECT_EQ(text(), expected + "0\n1\n2\n");
+}
+
+TEST_F(PoolShutdownTest, AStderrThatNobodyReadsHoldsNothingUp) {
+  auto pipe = Pipe::create().value();
+  const StderrTo redirected(pipe.writer.fd().get());
+  ::fcntl(STDERR_FILENO, F_SETFL, O_NONBLOCK);
+  while (::write(STDERR_FILENO, "x", 1) == 1) {
+  }
+  ::fcntl(STDERR_FILENO, F_SETFL, 0);
+  Pool pool{{.workers = 2}};
+  const auto say = [](int n) {
+    std::fprintf(stderr, "said\n");
+    return n;
+  };
+  std::vector<PoolFuture<int>> futures;
+  for (int i = 0; i < 50; ++i) futures.push_back(pool.submit(say, i));
+  EXPECT_EQ(values(futures), test::numbers(50));
+  const auto late = pool.submit({.timeout = 20ms}, hang).get();
+  EXPECT_EQ(late.error().cause, Cause::timed_out);
+  const auto crashed = pool.submit([] {
+    std::fprintf(stderr, "the last words\n");
+    ::raise(SIGKILL);
+  });
+  EXPECT_EQ(pool.submit(say, 7).get().value(), 7);
 }
 
 TEST_F(PoolShutdownTest, APoolMayBeMovedAndReplaced) {

@@ -558,33 +558,6 @@ TEST_F(PoolTest, ABoundedQueueTakesAnyNumberOfTasks) {
 
 // ---- Waiting ----
 
-/// A limit on address space makes queues small: then they soon begin anew.
-struct SmallQueues {
-  SmallQueues() {
-    ::getrlimit(RLIMIT_AS, &before);
-    std::ifstream statm("/proc/self/statm");
-    rlim_t pages = 0;
-    statm >> pages;
-    const rlimit limit{pages * 4096 + (rlim_t{128} << 20), before.rlim_max};
-    ::setrlimit(RLIMIT_AS, &limit);
-  }
-  ~SmallQueues() { ::setrlimit(RLIMIT_AS, &before); }
-  rlimit before{};
-};
-
-TEST_F(PoolNoAsanTest, QueuesBeginAnewAndLoseNothing) {
-  const SmallQueues limit;
-  Pool pool{{.workers = 2}};
-  // The same slot in all places, and then many at once.
-  for (int i = 0; i < 5000; ++i) ASSERT_EQ(pool.submit(twice, i).get().value(), 2 * i);
-  std::vector<PoolFuture<int>> futures;
-  for (int i = 0; i < 800; ++i) futures.push_back(pool.submit(twice, i));
-  for (int i = 0; i < 4200; ++i) {
-    ASSERT_EQ(futures[static_cast<std::size_t>(i % 800)].get().value(), 2 * i);
-    futures[static_cast<std::size_t>(i % 800)] = pool.submit(twice, i + 800);
-  }
-}
-
 TEST_F(PoolTest, WaitingHasALimit) {
   Pool pool{{.workers = 1}};
   auto future = pool.submit(wait_at_gate);
@@ -594,7 +567,22 @@ TEST_F(PoolTest, WaitingHasALimit) {
   EXPECT_TRUE(future.wait_for(10s));
   EXPECT_TRUE(future.ready());
   EXPECT_TRUE(future.get());
-  EXPECT_EQ(future.get().error().cause, Cause::lost);
+  const auto again = future.get().error();
+  EXPECT_EQ(again.cause, Cause::lost);
+  EXPECT_NE(again.to_string().find("get() has been called before"), std::string::npos);
+}
+
+TEST_F(PoolTest, OptionsThatMakeNoSenseAreRefused) {
+  const auto why = [](const PoolOptions& options) { return Pool::start(options).error().hint; };
+  EXPECT_EQ(why({.timeout = -1ms}), "timeout is negative");
+  EXPECT_EQ(why({.workers = -1}), "workers is -1, less than 0");
+  EXPECT_EQ(why({.memory_retries = -2}), "memory_retries is -2, less than -1");
+  EXPECT_EQ(why({.idle_timeout = -1ms}), "idle_timeout is negative");
+  Pool pool{{.workers = 1}};
+  const auto late = pool.submit({.timeout = -1ms}, twice, 1).get().error();
+  EXPECT_EQ(late.cause, Cause::not_started);
+  EXPECT_EQ(late.error->hint, "timeout is negative");
+  EXPECT_EQ(pool.submit({.retries = -2}, twice, 1).get().error().cause, Cause::not_started);
 }
 
 TEST_F(PoolTest, DescriptorsTellTheEndOfTheirOwnTask) {

@@ -270,6 +270,29 @@ TEST_P(PoolStartMethodTest, MapRunsItsItemsInBatches) {
 
 bool never(const Failure&) { return false; }
 
+int pool_in_a_task(int n) {
+  Pool inner{{.workers = 1}};
+  return inner.submit(add, n, 1).get().value_or(-1) +
+         inner.map(std::vector{n}, [](int m) { return 10 * m; })[0].value_or(-1);
+}
+
+TEST_P(PoolStartMethodTest, AForkedPoolWithinATaskKnowsItsCode) {
+  Pool pool{{.workers = 1, .start = GetParam()}};
+  EXPECT_EQ(pool.submit(pool_in_a_task, 4).get().value(), 45);
+  EXPECT_EQ(call({.start = GetParam()}, pool_in_a_task, 4).value(), 45);
+}
+
+TEST_P(PoolStartMethodTest, ATaskThatCutsItsFilesShortCostsItselfAtMost) {
+  Pool pool{{.workers = 1, .start = GetParam()}};
+  const auto cut = [] {
+    int cut_short = 0;
+    for (int fd = 3; fd < 64; ++fd) cut_short += ::ftruncate(fd, 0) == 0;
+    return cut_short;
+  };
+  [[maybe_unused]] const auto cut_or_not = pool.submit(cut).get();
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(pool.submit(add, i, 1).get().value(), i + 1);
+}
+
 TEST_P(PoolStartMethodTest, RulesOfRetriesAreAskedThere) {
   Pool pool{{.workers = 1, .retries = 2, .start = GetParam()}};
   const auto kept = pool.submit([] { throw 1; }).get();

@@ -72,7 +72,8 @@ TEST_F(SymboliseTest, WhatIsInNoModuleStaysANumber) {
   const std::vector<std::uintptr_t> addresses{0, 0x1234, ~std::uintptr_t{0}};
   EXPECT_EQ(backtrace_text(addresses), "#0 0x0\n#1 0x1234\n#2 0xffffffffffffffff");
   EXPECT_EQ(backtrace_text({}), "");
-  EXPECT_EQ(place_text(symbolise(addresses)), "");
+  EXPECT_EQ(place_text(symbolise(addresses)), "0x0");
+  EXPECT_EQ(place_text({}), "");
 }
 
 TEST_F(SymboliseTest, AsksNoDebuginfodServer) {
@@ -113,8 +114,7 @@ TEST_F(SymboliseTest, EndsWithTheFunctionThatTheChildWasMadeFor) {
   ASSERT_GT(frames.size(), 2u);
   EXPECT_NE(frames.back().function.find("launch_reporting<"), std::string::npos) << to_text(frames);
   EXPECT_EQ(to_text(frames).find("run_body"), std::string::npos);
-  EXPECT_EQ(place_text(frames).find("tine::work::(anonymous namespace)::wait_for_byte "
-                                    "(symbolise_test.cc:"),
+  EXPECT_EQ(place_text(frames).find("tine::work::(anonymous namespace)::wait_for_byte(int) at "),
             0u)
       << place_text(frames);
 }

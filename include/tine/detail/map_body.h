@@ -27,6 +27,7 @@
 
 #include "tine/codec.h"
 #include "tine/detail/byte_sink.h"
+#include "tine/detail/called_in.h"
 #include "tine/detail/codec_payload.h"
 #include "tine/error.h"
 #include "tine/map_results.h"
@@ -41,6 +42,9 @@ inline std::int64_t now_ns() noexcept {
   return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
+/// Sleeps while that is 1: it is being found out whether this worker is to be ended.
+void wait_while_held(const std::atomic<std::uint32_t>& held) noexcept;
+
 /// Items [begin, end) of a batch, and the places in shared memory through which their worker says
 /// how far it is. An item has an outcome once item_done() has been called for it, and not before.
 class ItemBatch {
@@ -52,6 +56,7 @@ class ItemBatch {
     std::atomic<std::uint64_t>* written;  ///< bytes of records that are whole
     std::int64_t allowance = 0;           ///< added to `started`, which says then when it is late
     const std::atomic<std::uint32_t>* held = nullptr;  ///< not 0: whoever watches `started` looks
+    CalledIn process{};
   };
   ItemBatch(std::size_t begin, std::size_t end, const Places& places) noexcept
       : next_(begin), end_(end), places_(places) {}
@@ -69,11 +74,14 @@ class ItemBatch {
     return next_ < end_ && places_.interrupted->load(std::memory_order_relaxed) == 0;
   }
   void untimed_item_done() noexcept { places_.done->store(++next_, std::memory_order_release); }
+  /// After fn, and before anything is written: what it gives in a forked copy is nobody's.
+  void end_if_copied() const noexcept { places_.process.end_if_copied(); }
   /// What the item has written is whole.
   void note_written(std::size_t bytes) noexcept {
     places_.written->store(bytes, std::memory_order_release);
   }
   void item_done() noexcept {
+    if (places_.held != nullptr && places_.held->load() != 0) wait_while_held(*places_.held);
     // The time first: whoever sees the next item sees when it began, or later.
     if (places_.started != nullptr) places_.started->store(now_ns() + places_.allowance);
     places_.done->store(++next_, std::memory_order_release);
@@ -317,17 +325,23 @@ class MapBodyOf final : public MapBody {
       R* const to = reinterpret_cast<R*>(values);
       std::conditional_t<Inputs<Range>::kIndexed, Inputs<Range>, Inputs<Range>&> inputs = inputs_;
       while (!batch.is_timed() && batch.has_next_untimed()) {
-        std::construct_at(to + batch.next(), run_item(inputs, batch.next()));
+        R value = run_item(inputs, batch.next());
+        batch.end_if_copied();
+        std::construct_at(to + batch.next(), std::move(value));
         batch.untimed_item_done();
       }
     }
     while (batch.has_next()) {
       if constexpr (std::is_void_v<R>) {
         run_item(batch.next());
+        batch.end_if_copied();
       } else if constexpr (kIsPlain) {
-        std::construct_at(reinterpret_cast<R*>(values) + batch.next(), run_item(batch.next()));
+        R value = run_item(batch.next());
+        batch.end_if_copied();
+        std::construct_at(reinterpret_cast<R*>(values) + batch.next(), std::move(value));
       } else {
         const R value = run_item(batch.next());
+        batch.end_if_copied();
         sink.begin_record(batch.next());
         if (auto done = write_record<R>(value, sink.bytes()); !done) refuse(done.error());
         batch.note_written(sink.end_record());

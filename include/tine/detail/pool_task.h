@@ -41,6 +41,7 @@ class TaskOutput {
   TaskOutput& operator=(const TaskOutput&) = delete;
   /// Memory for the value, which is written there. Once. Throws bad_alloc.
   [[nodiscard]] std::byte* place(std::size_t size) {
+    process_.end_if_copied();
     size_ = size;
     if (size <= tiny_.size()) return tiny_.data();
     return size <= near_.size() ? near_.data() : far(size);
@@ -55,8 +56,8 @@ class TaskOutput {
   virtual void run_part(MapBody& body) = 0;
 
  protected:
-  TaskOutput(std::span<std::byte> tiny, std::span<std::byte> near) noexcept
-      : tiny_(tiny), near_(near) {}
+  TaskOutput(std::span<std::byte> tiny, std::span<std::byte> near, const CalledIn& worker) noexcept
+      : tiny_(tiny), near_(near), process_(worker) {}
   ~TaskOutput() = default;
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] virtual std::byte* far(std::size_t size) = 0;
@@ -64,6 +65,7 @@ class TaskOutput {
  private:
   std::span<std::byte> tiny_;
   std::span<std::byte> near_;
+  const CalledIn& process_;
   std::size_t size_ = 0;
 };
 

@@ -20,6 +20,7 @@
 
 #include "tine/codec.h"
 #include "tine/detail/byte_sink.h"
+#include "tine/detail/called_in.h"
 #include "tine/detail/codec_payload.h"
 #include "tine/error.h"
 
@@ -187,7 +188,9 @@ std::expected<void, Error> call_and_write(F& fn, Arguments& arguments, ByteSink&
     std::apply(fn, std::move(arguments));
     return {};
   } else {
+    const CalledIn process;
     const R value = std::apply(fn, std::move(arguments));
+    process.end_if_copied();
     return write_payload<R>(value, sink);
   }
 }

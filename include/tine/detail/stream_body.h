@@ -155,7 +155,9 @@ class StreamBodyOf final : public StreamBody {
     if constexpr (std::is_void_v<R>) {
       runner_(items_.item(item, input));
     } else {
+      const CalledIn process;
       const R value = runner_(items_.item(item, input));
+      process.end_if_copied();
       write_result<R>(value, result);
     }
   }
