@@ -2,7 +2,9 @@
 
 /// docs/library.md: functions that give values back.
 
+#include <poll.h>
 #include <tine/tine.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -48,4 +50,14 @@ int main() {
   auto left = tine::call_async([] { return 6; });
   auto right = tine::call_async([] { return 7; });
   std::printf("together: %d\n", left.get().value() * right.get().value());
+
+  // By their descriptors, beside whatever else an event loop waits for.
+  auto quick = tine::call_async([] { return 1; });
+  auto stuck = tine::call_async([]() -> int {
+    for (;;) ::pause();
+  });
+  pollfd both[] = {{quick.fd(), POLLIN, 0}, {stuck.fd(), POLLIN, 0}};
+  ::poll(both, 2, -1);
+  std::printf("the quick one first: %s\n", both[0].revents != 0 ? "yes" : "no");
+  stuck.cancel();
 }

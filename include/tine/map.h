@@ -103,7 +103,8 @@ struct MapOptions {
 ///     tine::map(texts, tine::with_state([] { return Model::load("m"); },
 ///                                       [](Model& model, const std::string& text) { ... }));
 ///
-/// An initializer that fails, fails the map: each item has its Failure.
+/// An initializer that fails, fails the map: each item has its Failure. `total_timeout` counts for
+/// it, `timeout` does not.
 template <class Init, class Fn>
 [[nodiscard]] auto with_state(Init init, Fn fn) {
   return detail::WithState<Init, Fn>{std::move(init), std::move(fn)};

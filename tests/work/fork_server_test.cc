@@ -82,6 +82,7 @@ TEST_F(ForkServerTest, StartsOnceAndStops) {
   EXPECT_FALSE(ForkServer::is_running());
   EXPECT_EQ(ForkServer::server_pid(), 0);
   ASSERT_TRUE(ForkServer::start());
+  EXPECT_GT(ForkServer::server_pid(), 0);
   EXPECT_TRUE(ForkServer::is_running());
   EXPECT_EQ(call(kByServer, add, 1, 2).value(), 3);
   const pid_t server = ForkServer::server_pid();

@@ -115,7 +115,7 @@ TEST_F(PoolUpkeepNoAsanTest, WhoWaitsForRoomHasItWhenTheQueueIsCancelled) {
 // ---- Maps that end early ----
 
 /// KiB of shared memory that this process has touched.
-long shared_memory() {
+long touched_shared_memory() {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
     if (line.starts_with("RssShmem:")) return std::stol(line.substr(9));
@@ -134,9 +134,9 @@ TEST_F(PoolUpkeepTest, AMapThatIsLeftByAnExceptionLeavesNoResultsBehind) {
   for (int round = 0; round < 30; ++round) {
     EXPECT_THROW((void)pool.map(numbers(1000), text_or_throw, {.retries = 1, .retry_if = asks}),
                  std::logic_error);
-    if (round == 4) before = shared_memory();
+    if (round == 4) before = touched_shared_memory();
   }
-  EXPECT_LT(shared_memory(), *before + 8 * 1024);
+  EXPECT_LT(touched_shared_memory(), *before + 8 * 1024);
   EXPECT_TRUE(pool.map(numbers(10), twice).all_succeeded());
 }
 

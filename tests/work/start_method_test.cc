@@ -270,6 +270,32 @@ TEST_P(PoolStartMethodTest, MapRunsItsItemsInBatches) {
 
 bool never(const Failure&) { return false; }
 
+void hang() {
+  for (;;) ::pause();
+}
+
+TEST_P(PoolStartMethodTest, AFullQueueRefusesWhatDoesNotWait) {
+  Pool pool{{.workers = 1, .max_queued = 1, .start = GetParam()}};
+  auto running = pool.submit(hang);
+  EXPECT_TRUE(eventually([&] { return pool.stats().running == 1; }));
+  auto queued = pool.submit(hang);
+  EXPECT_FALSE(pool.try_submit(hang));
+  EXPECT_TRUE(queued.cancel());
+  EXPECT_TRUE(running.cancel());
+  EXPECT_EQ(pool.submit(add, 1, 2).get().value(), 3);
+}
+
+TEST_P(PoolStartMethodTest, LargeResultsAreReadWhereTheyAre) {
+  Pool pool{{.workers = 1, .warm_memory = 1_MiB, .start = GetParam()}};
+  for (const std::size_t size : {100'000u, 1'000'000u, 100'000u}) {
+    const auto made =
+        pool.submit([](std::size_t n) { return std::vector<int>(n, 7); }, size).get_in_place();
+    ASSERT_TRUE(made) << made.error().to_string();
+    EXPECT_EQ(made->size(), size);
+    EXPECT_EQ((*made)[size - 1], 7);
+  }
+}
+
 int pool_in_a_task(int n) {
   Pool inner{{.workers = 1}};
   return inner.submit(add, n, 1).get().value_or(-1) +

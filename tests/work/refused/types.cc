@@ -164,6 +164,12 @@ auto may_capture(tine::Pool& pool) {
   return pool.submit([&] { return 1; });
 }
 
+// expect: this is called in another process
+// expect: a lambda without captures
+auto options_with_captures(int n) {
+  return tine::Pool{{.retry_if = [n](const tine::Failure&) { return n > 0; }}};
+}
+
 // expect: a pointer (T, at the end of Way) cannot travel
 auto pointer_argument(tine::Pool& pool, int* n) {
   return pool.submit([](int*) {}, n);
