@@ -34,6 +34,8 @@ constexpr std::int64_t kBatchTime = 50'000;
 constexpr std::uint32_t kMostGrowth = 16;  // from one batch to the next
 /// Items that take longer are worth a note of their own.
 constexpr std::int64_t kWorthNoting = 20'000;
+/// As a batch is sized by what items cost, these are a microsecond or so.
+constexpr std::size_t kLongestStretch = 16;
 
 }  // namespace
 
@@ -334,7 +336,8 @@ void MapWorker::run_items(Span batch) {
                                  .written = &slot_.written,
                                  .allowance = shape_.timing.allowance,
                                  .held = shape_.timing.held,
-                                 .process = process_});
+                                 .process = process_,
+                                 .stretch = shape_.options.chunk == 0 ? kLongestStretch : 1});
   shape_.body.run(items, shape_.values.data(), records_);
 }
 

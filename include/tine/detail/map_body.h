@@ -57,6 +57,7 @@ class ItemBatch {
     std::int64_t allowance = 0;           ///< added to `started`, which says then when it is late
     const std::atomic<std::uint32_t>* held = nullptr;  ///< not 0: whoever watches `started` looks
     CalledIn process{};
+    std::size_t stretch = 1;  ///< items, at most, between two looks at `interrupted`
   };
   ItemBatch(std::size_t begin, std::size_t end, const Places& places) noexcept
       : next_(begin), end_(end), places_(places) {}
@@ -72,6 +73,12 @@ class ItemBatch {
   /// has_next() and item_done() where nobody does.
   [[nodiscard]] bool has_next_untimed() const noexcept {
     return next_ < end_ && places_.interrupted->load(std::memory_order_relaxed) == 0;
+  }
+  /// Of items so short that many make a batch, some are run before anybody is asked again whether
+  /// they are wanted elsewhere.
+  [[nodiscard]] std::size_t end_of_stretch() const noexcept {
+    constexpr std::size_t kStretches = 64;  // of a batch, at least
+    return next_ + std::clamp<std::size_t>((end_ - next_) / kStretches, 1, places_.stretch);
   }
   void untimed_item_done() noexcept { places_.done->store(++next_, std::memory_order_release); }
   /// After fn, and before anything is written: what it gives in a forked copy is nobody's.
@@ -325,10 +332,12 @@ class MapBodyOf final : public MapBody {
       R* const to = reinterpret_cast<R*>(values);
       std::conditional_t<Inputs<Range>::kIndexed, Inputs<Range>, Inputs<Range>&> inputs = inputs_;
       while (!batch.is_timed() && batch.has_next_untimed()) {
-        R value = run_item(inputs, batch.next());
-        batch.end_if_copied();
-        std::construct_at(to + batch.next(), std::move(value));
-        batch.untimed_item_done();
+        for (const std::size_t end = batch.end_of_stretch(); batch.next() < end;) {
+          R value = run_item(inputs, batch.next());
+          batch.end_if_copied();
+          std::construct_at(to + batch.next(), std::move(value));
+          batch.untimed_item_done();
+        }
       }
     }
     while (batch.has_next()) {
