@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include <sched.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
-#include <numeric>
 #include <set>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "os/shared_region.h"
 #include "support/clean_process_test.h"
 #include "tine/map.h"
 #include "tine/random.h"
@@ -26,27 +23,11 @@ namespace {
 using namespace std::chrono_literals;
 using namespace std::string_literals;
 using test::numbers;
+using test::SharedCounters;
 
 struct MapOptionsTest : test::CleanProcessTest {};
 struct MapThreadsTest : test::CleanProcessTest {};
 struct MapNoAsanTest : test::CleanProcessTest {};
-
-/// Counters that workers and this process share.
-class SharedCounters {
- public:
-  explicit SharedCounters(std::size_t count)
-      : memory_(os::SharedRegion::reserve(count * sizeof(std::atomic<int>), 1).value()) {
-    for (std::size_t i = 0; i < count; ++i)
-      new (memory_.data() + i * sizeof(std::atomic<int>)) std::atomic<int>(0);
-  }
-  std::atomic<int>& operator[](std::size_t i) const {
-    return *std::launder(
-        reinterpret_cast<std::atomic<int>*>(memory_.data() + i * sizeof(std::atomic<int>)));
-  }
-
- private:
-  os::SharedRegion memory_;
-};
 
 template <class Results>
 std::set<pid_t> distinct(const Results& results) {
@@ -106,7 +87,7 @@ TEST_F(MapOptionsTest, AFailureForAllOfThemNamesItsItem) {
 }
 
 TEST_F(MapOptionsTest, B141_AllWorkersAreUsed) {
-  const SharedCounters met(1);
+  SharedCounters met(1);
   // Each worker's first item waits for the others: so all of them have one.
   const auto results = map(numbers(4),
                            [&](int) {
@@ -120,7 +101,7 @@ TEST_F(MapOptionsTest, B141_AllWorkersAreUsed) {
 
 TEST_F(MapOptionsTest, B118_MoreWorkersThanCpusRunAtOnce) {
   const int count = 2 * static_cast<int>(std::thread::hardware_concurrency()) + 2;
-  const SharedCounters met(1);
+  SharedCounters met(1);
   const auto results = map(numbers(count),
                            [&](int) {
                              met[0].fetch_add(1);
@@ -133,7 +114,7 @@ TEST_F(MapOptionsTest, B118_MoreWorkersThanCpusRunAtOnce) {
 
 TEST_F(MapOptionsTest, B162_WorkerCountComesFromTheEnvironment) {
   ::setenv("TINE_WORKERS", "3", 1);
-  const SharedCounters met(1);
+  SharedCounters met(1);
   const auto results = map(numbers(3), [&](int) {
     met[0].fetch_add(1);
     while (met[0].load() < 3) ::sched_yield();
@@ -152,7 +133,7 @@ TEST_F(MapOptionsTest, B122_AnyChunkGivesTheSameResults) {
 }
 
 /// Runs quickly once two processes have run items of it.
-pid_t linger_until_shared(const SharedCounters& pids) {
+pid_t linger_until_shared(SharedCounters& pids) {
   const pid_t self = ::getpid();
   int nobody = 0;
   if (!pids[0].compare_exchange_strong(nobody, self) && nobody != self) pids[1] = self;
@@ -161,14 +142,14 @@ pid_t linger_until_shared(const SharedCounters& pids) {
 }
 
 TEST_F(MapOptionsTest, ItemsLeftInABatchAreSharedWithTheIdle) {
-  const SharedCounters pids(2);
+  SharedCounters pids(2);
   const auto results = map(numbers(10'000), [&](int) { return linger_until_shared(pids); },
                            {.workers = 2, .chunk = 10'000});
   EXPECT_EQ(distinct(results).size(), 2u);
 }
 
 TEST_F(MapOptionsTest, SlowItemsAtTheEndAreShared) {
-  const SharedCounters pids(2);
+  SharedCounters pids(2);
   const auto results = map(
       numbers(10'000), [&](int n) { return n < 5'000 ? ::getpid() : linger_until_shared(pids); },
       {.workers = 2});
@@ -178,7 +159,7 @@ TEST_F(MapOptionsTest, SlowItemsAtTheEndAreShared) {
 
 TEST_F(MapOptionsTest, ParentThatHelpsRunsItems) {
   const pid_t self = ::getpid();
-  const SharedCounters met(1);
+  SharedCounters met(1);
   const auto results = map(numbers(2),
                            [&](int) {
                              met[0].fetch_add(1);
@@ -273,236 +254,10 @@ TEST_F(MapThreadsTest, ThreadsAreRefusedUnlessAllowed) {
   EXPECT_TRUE(allowed.all_succeeded());
 }
 
-// ---- Attempts ----
-
-TEST_F(MapOptionsTest, B063_RetriesCoverExceptionsAndDeathsAlike) {
-  const SharedCounters tried(6);
-  const auto results = map(numbers(6),
-                           [&](int n) {
-                             const int attempt = ++tried[static_cast<std::size_t>(n)];
-                             if (n == 1 && attempt < 3) throw std::runtime_error("not yet");
-                             if (n == 2 && attempt < 3) ::raise(SIGKILL);
-                             if (n == 3) throw std::runtime_error("never");
-                             return attempt;
-                           },
-                           {.workers = 2, .retries = 2});
-  EXPECT_EQ(results[0].value(), 1);
-  EXPECT_EQ(results[1].value(), 3);
-  EXPECT_EQ(results[2].value(), 3);
-  EXPECT_EQ(results[3].error().attempts, 3);
-  EXPECT_EQ(results.insights().retries, 6u);
-  EXPECT_EQ(tried[3].load(), 3);
-}
-
-TEST_F(MapOptionsTest, B061_PredicateDecidesWhatIsTriedAgain) {
-  const SharedCounters tried(2);
-  const auto results = map(numbers(2),
-                           [&](int n) -> int {
-                             ++tried[static_cast<std::size_t>(n)];
-                             throw std::runtime_error(n == 0 ? "transient" : "permanent");
-                           },
-                           {.workers = 1, .retries = 3, .retry_if = [](const Failure& f) {
-                              return f.message == "transient";
-                            }});
-  EXPECT_EQ(tried[0].load(), 4);
-  EXPECT_EQ(tried[1].load(), 1);
-  EXPECT_EQ(results.failures().items(), 2u);
-}
-
-TEST_F(MapOptionsTest, CrashesHaveALimitOfTheirOwn) {
-  const SharedCounters tried(2);
-  const auto results = map(numbers(2),
-                           [&](int n) -> int {
-                             ++tried[static_cast<std::size_t>(n)];
-                             if (n == 0) ::raise(SIGKILL);
-                             throw std::runtime_error("thrown");
-                           },
-                           {.workers = 1, .retries = 3, .crash_retries = 1});
-  EXPECT_EQ(tried[0].load(), 2);
-  EXPECT_EQ(tried[1].load(), 4);
-  EXPECT_EQ(results[0].error().attempts, 2);
-}
-
-TEST_F(MapOptionsTest, B060_DelayedAttemptsComeAlsoWhenAllElseIsDone) {
-  const SharedCounters tried(3);
-  std::vector<int> asked;
-  const auto results = map(numbers(3),
-                           [&](int n) {
-                             if (++tried[static_cast<std::size_t>(n)] < 3)
-                               throw std::runtime_error("again");
-                             return n;
-                           },
-                           {.workers = 2, .retries = 2, .retry_delay = [&](int attempt) {
-                              asked.push_back(attempt);
-                              return 5ms;
-                            }});
-  EXPECT_TRUE(results.all_succeeded());
-  EXPECT_EQ(asked.size(), 6u);
-  EXPECT_EQ(std::ranges::count(asked, 2), 3);
-}
-
-TEST_F(MapOptionsTest, ItemThatEndedInTimeIsNotLateBecauseWeWere) {
-  const SharedCounters pid(1);
-  const auto results =
-      map(numbers(2),
-          [&](int n) -> int {
-            if (n == 1) {
-              pid[0] = ::getpid();
-              ::_exit(7);
-            }
-            while (pid[0].load() == 0) ::sched_yield();
-            throw std::runtime_error("keeps the parent busy");
-          },
-          {.timeout = 50ms, .workers = 2, .retries = 1, .retry_if = [&](const auto&) {
-             EXPECT_TRUE(test::eventually([&] { return !test::is_running(pid[0]); }));
-             ::usleep(100'000);  // beyond the timeout
-             return false;
-           }});
-  EXPECT_EQ(results[1].error().cause, Cause::exited) << results[1].error().to_string();
-}
-
-TEST_F(MapOptionsTest, RetriedItemOfATemporaryIsWhole) {
-  const SharedCounters tried(1);
-  std::vector<std::unique_ptr<int>> in;
-  in.push_back(std::make_unique<int>(7));
-  const auto results = map(std::move(in),
-                           [&](std::unique_ptr<int> n) {
-                             if (++tried[0] == 1) throw std::runtime_error("used up");
-                             return *n;
-                           },
-                           {.workers = 1, .retries = 1});
-  EXPECT_EQ(results[0].value(), 7);
-}
-
-// ---- Ends before the end ----
-
-TEST_F(MapOptionsTest, B059_StopsAtSoManyFailures) {
-  for (const std::size_t most : {1u, 3u}) {
-    const auto results = map(numbers(1000),
-                             [](int n) {
-                               if (n % 10 == 0) throw std::runtime_error("tenth");
-                               return n;
-                             },
-                             {.workers = 1, .stop = {.failures = most}, .chunk = 1});
-    std::size_t threw = 0;
-    std::size_t not_run = 0;
-    for (const auto& result : results) {
-      if (result) continue;
-      (result.error().cause == Cause::threw ? threw : not_run) += 1;
-    }
-    EXPECT_GE(threw, most);
-    EXPECT_GE(not_run, 1u);
-    EXPECT_EQ(results[999].error().cause, Cause::cancelled);
-    EXPECT_NE(results[999].error().message.find("stopped after"), std::string::npos);
-  }
-}
-
-TEST_F(MapOptionsTest, StopsAtTheFirstFailure) {
-  const auto results = map(numbers(1000),
-                           [](int n) {
-                             if (n == 0) throw std::runtime_error("first");
-                             return n;
-                           },
-                           {.workers = 1, .stop = kStopAtFirstFailure});
-  EXPECT_EQ(results[0].error().cause, Cause::threw);
-  EXPECT_EQ(results[999].error().cause, Cause::cancelled);
-}
-
-TEST_F(MapOptionsTest, ManyReplacedWorkersKeepTheirTimeouts) {
-  const auto results = map(numbers(60),
-                           [](int n) {
-                             if (n == 59)
-                               for (;;) ::pause();
-                             if (n % 2 == 0) ::raise(SIGKILL);
-                             return n;
-                           },
-                           {.timeout = 100ms, .workers = 2});
-  EXPECT_EQ(results[59].error().cause, Cause::timed_out);
-  EXPECT_EQ(results.failures().items(), 31u);
-}
-
-TEST_F(MapOptionsTest, StopsAtAShareOfFailures) {
-  const auto results = map(numbers(100), [](int) -> int { throw std::runtime_error("x"); },
-                           {.workers = 1, .stop = {.share = 0.1}, .chunk = 1});
-  EXPECT_EQ(results.failures().items(), 100u);
-  EXPECT_EQ(results[99].error().cause, Cause::cancelled);
-}
-
-TEST_F(MapOptionsTest, B132_RunningSiblingsCanBeKilled) {
-  const SharedCounters waiting(1);
-  const auto results = map(numbers(2),
-                           [&](int n) -> int {
-                             if (n == 1) {
-                               waiting[0] = 1;
-                               for (;;) ::pause();
-                             }
-                             while (waiting[0].load() == 0) ::sched_yield();
-                             throw std::runtime_error("first");
-                           },
-                           {.workers = 2, .stop = {.failures = 1, .kill = true}});
-  EXPECT_EQ(results[0].error().cause, Cause::threw);
-  EXPECT_EQ(results[1].error().cause, Cause::cancelled);
-}
-
-TEST_F(MapOptionsTest, B055_TotalTimeoutKeepsWhatIsDone) {
-  const auto results = map(numbers(4),
-                           [](int n) {
-                             if (n >= 2)
-                               for (;;) ::pause();
-                             return n;
-                           },
-                           {.workers = 1, .total_timeout = 100ms, .chunk = 1});
-  EXPECT_EQ(results[0].value(), 0);
-  EXPECT_EQ(results[1].value(), 1);
-  EXPECT_EQ(results[2].error().cause, Cause::timed_out);
-  EXPECT_EQ(results[3].error().cause, Cause::timed_out);
-}
-
-TEST_F(MapThreadsTest, TokenCancelsFromAnotherThread) {
-  const SharedCounters begun(1);
-  CancelSource stop;
-  std::thread other([&] {
-    while (begun[0].load() == 0) ::sched_yield();
-    stop.cancel();
-  });
-  const auto results =
-      map(numbers(3),
-          [&](int n) {
-            if (n == 0) return n;
-            begun[0] = 1;
-            for (;;) ::pause();
-          },
-          {.grace = 0ms, .workers = 1, .threads = ThreadPolicy::allow, .cancel = stop.token()});
-  other.join();
-  EXPECT_EQ(results[0].value(), 0);
-  EXPECT_EQ(results[1].error().cause, Cause::cancelled);
-  EXPECT_EQ(results[2].error().cause, Cause::cancelled);
-}
-
-TEST_F(MapOptionsTest, ProgressAsOftenAsCanBe) {
-  int calls = 0;
-  const auto results = map(
-      numbers(100), [](int n) { return n; },
-      {.workers = 2, .progress = [&](const MapProgress&) { ++calls; }, .progress_interval = 0ms});
-  EXPECT_TRUE(results.failures().empty());
-  EXPECT_GT(calls, 0);
-}
-
-TEST_F(MapOptionsTest, ExceptionOfACallbackLeavesNothingBehind) {
-  EXPECT_THROW((void)map(numbers(4),
-                         [](int) -> int {
-                           for (;;) ::pause();
-                         },
-                         {.workers = 2,
-                          .progress = [](const MapProgress&) { throw std::logic_error("enough"); },
-                          .progress_interval = 1ms}),
-               std::logic_error);
-}
-
 // ---- Random numbers ----
 
 TEST_F(MapOptionsTest, B159_RandomNumbersDependOnSeedAndItemAlone) {
-  const SharedCounters tried(1);
+  SharedCounters tried(1);
   const auto draw = [&](int n) {
     const auto first = rng()();
     if (n == 50 && tried[0]++ == 0) throw std::runtime_error("once");

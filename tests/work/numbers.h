@@ -3,9 +3,12 @@
 
 /// What tests of calls, maps and pools send and get back.
 
+#include <atomic>
 #include <numeric>
 #include <string>
 #include <vector>
+
+#include "tine/shared.h"
 
 namespace tine::test {
 
@@ -18,6 +21,9 @@ inline std::vector<int> numbers(int count) {
 
 inline int twice(int n) { return 2 * n; }
 inline int add(int a, int b) { return a + b; }
+
+/// That workers and their parent both see.
+using SharedCounters = SharedSpan<std::atomic<int>>;
 
 /// Has to be encoded.
 struct Entry {

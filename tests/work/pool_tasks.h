@@ -17,6 +17,7 @@
 
 #include "support/clean_process_test.h"
 #include "tine/pool.h"
+#include "tine/process.h"
 #include "work/map_worker.h"
 #include "work/numbers.h"
 #include "work/pool_worker.h"
@@ -43,6 +44,7 @@ inline void wait_for(std::size_t place, int least) {
   while (shared[place].load() < least) ::sched_yield();
 }
 
+inline pid_t parent_of(pid_t pid) { return process_info(pid).value().parent; }
 inline pid_t own_pid() { return ::getpid(); }
 inline void nothing() {}
 
