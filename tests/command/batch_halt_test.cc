@@ -237,9 +237,10 @@ TEST_F(BatchHaltTest, MedianOfEndedJobsHurtsNobodyElse) {
   Batch batch{{.jobs = 1, .ordered = true, .timeout_percent = 1'000'000}};
   for (int i = 0; i < 3; ++i) batch.add({"true"});
   EXPECT_EQ(told(batch), "000");
-  Batch next{{.jobs = 1, .ordered = true, .timeout_percent = 1000}};
+  // All together they take longer than the limit of each, which no busy machine reaches.
+  Batch next{{.jobs = 1, .ordered = true, .timeout_percent = 6000}};
   std::string expected;
-  for (int i = 0; i < 20; ++i) {
+  for (int i = 0; i < 80; ++i) {
     next.add({"sleep", "0.05"});
     expected += '0';
   }
