@@ -68,10 +68,12 @@ bool ChildErrors::pass_on(std::chrono::steady_clock::time_point limit) noexcept 
 }
 
 bool ChildErrors::pass_on_rest(bool is_stuck) noexcept {
+  using Clock = std::chrono::steady_clock;
   const auto patience = std::chrono::seconds(is_stuck ? 0 : 1);
+  const auto end = Clock::now() + 5 * patience;
   for (off_t before = -1; before != passed_on_;) {
     before = passed_on_;
-    if (pass_on(std::chrono::steady_clock::now() + patience)) return true;
+    if (pass_on(std::min(Clock::now() + patience, end))) return true;
   }
   return false;
 }

@@ -37,8 +37,8 @@ class ChildErrors {
   /// In the parent: writes what is new to our own stderr, without ever waiting for whoever reads
   /// that. What it refuses is dropped. False: it takes nothing more now, and there is more.
   bool pass_on() noexcept { return pass_on(std::chrono::steady_clock::now()); }
-  /// All of it, as long as a second does not pass without any being taken, or, for one that is
-  /// known to be stuck, for as long as it takes some at once. False: the rest is dropped.
+  /// All of it, for at most five seconds, as long as one does not pass without any being taken; for
+  /// one that is known to be stuck, what it takes at once. False: the rest is dropped.
   bool pass_on_rest(bool is_stuck = false) noexcept;
   /// How many bytes have been written there, or dropped.
   [[nodiscard]] off_t passed_on() const noexcept { return passed_on_; }
