@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "work/pool_core.h"
 
+#include <fcntl.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -71,7 +72,7 @@ Error PoolCore::refused(ErrorKind kind, std::string hint) {
 bool PoolCore::is_owner() const noexcept { return owner_ == os::own_pid(); }
 bool PoolCore::has_lost_keeper() const noexcept {
   if (os::has_owner(table_.life)) return os::has_died(table_.life);
-  return os::has_ended(keeper_.fd());  // before it could say that it lives
+  return os::has_ended(keeper_end_.get());  // before it could say that it lives
 }
 
 std::expected<std::shared_ptr<PoolCore>, Error> PoolCore::start(const PoolOptions& options) {
@@ -117,8 +118,10 @@ std::expected<void, Error> PoolCore::start_keeper() {
                     : work::start_keeper_elsewhere(options_, *memory_, ends);
   if (!keeper) return std::unexpected(keeper.error());
   keeper_ = std::move(*keeper);
+  keeper_end_ = Fd{::fcntl(keeper_.fd(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1)};
+  if (!keeper_end_) return os::failed(Stage::prepare, errno, "a pool");
   // From now on: the keeper has its copies.
-  for (const Fd* fd : {&calls_, &life_, &requests_}) os::note_own(fd->get());
+  for (const Fd* fd : {&calls_, &life_, &requests_, &keeper_end_}) os::note_own(fd->get());
   return {};
 }
 

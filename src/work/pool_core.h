@@ -168,6 +168,7 @@ class PoolCore : public std::enable_shared_from_this<PoolCore> {
   Fd life_{};      ///< a pipe that ends with this process
   Fd requests_{};  ///< to the keeper
   Child keeper_{};
+  Fd keeper_end_{};  ///< its pidfd, also for who looks while another thread reaps it
 
   std::mutex mutex_{};  ///< for all that follows
   bool closed_ = false;

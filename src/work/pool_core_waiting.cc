@@ -201,7 +201,7 @@ int PoolCore::fd(std::uint32_t slot) {
   epoll_event wanted{};
   wanted.events = EPOLLIN;
   ::epoll_ctl(watch.poll.get(), EPOLL_CTL_ADD, watch.event.get(), &wanted);
-  if (keeper_) ::epoll_ctl(watch.poll.get(), EPOLL_CTL_ADD, keeper_.fd(), &wanted);
+  ::epoll_ctl(watch.poll.get(), EPOLL_CTL_ADD, keeper_end_.get(), &wanted);
   for (const Fd* fd : {&watch.event, &watch.poll}) os::note_own(fd->get());
   TaskSlot& task = memory_->slots()[slot];
   task.word.fetch_or(TaskWord::kWatched);

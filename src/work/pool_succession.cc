@@ -117,7 +117,7 @@ bool PoolCore::move(std::uint32_t slot) {
   if (const auto watch = watches_.find(slot); watch != watches_.end()) {
     // Not readable for the keeper's death, but when the task has its outcome.
     const int poll = watch->second.poll.get();
-    if (keeper_) ::epoll_ctl(poll, EPOLL_CTL_DEL, keeper_.fd(), nullptr);
+    ::epoll_ctl(poll, EPOLL_CTL_DEL, keeper_end_.get(), nullptr);
     epoll_event wanted{};
     wanted.events = EPOLLIN;
     ::epoll_ctl(poll, EPOLL_CTL_ADD, successor_->fd(*there), &wanted);

@@ -44,7 +44,7 @@ struct Board {
 Board& board =
     *new (::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) Board;
 
-int wait_at_gate() {
+int wait_at_board() {
   ++board.begun;
   while (board.gate.load() == 0) ::sched_yield();
   return 7;
@@ -108,7 +108,7 @@ TEST_F(ForkServerTest, B096_AKilledServerIsReplacedAndItsChildrenStillDeliver) {
   ASSERT_TRUE(ForkServer::start());
   for (const int signal : {SIGINT, SIGKILL}) {
     board.gate = board.begun = 0;
-    auto old = call_async(kByServer, wait_at_gate);
+    auto old = call_async(kByServer, wait_at_board);
     while (board.begun.load() == 0) ::sched_yield();
     const pid_t server = ForkServer::server_pid();
     ::kill(server, signal);
@@ -170,7 +170,7 @@ TEST_F(ForkServerTest, AChildWhoseServerIsGoneIsEndedInTime) {
   ASSERT_TRUE(ForkServer::start());
   CallOptions options = kByServer;
   options.grace = 0ms;
-  auto hanging = call_async(options, wait_at_gate);
+  auto hanging = call_async(options, wait_at_board);
   while (board.begun.load() == 0) ::sched_yield();
   const pid_t server = ForkServer::server_pid();
   ::kill(server, SIGKILL);

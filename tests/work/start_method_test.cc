@@ -270,16 +270,16 @@ TEST_P(PoolStartMethodTest, MapRunsItsItemsInBatches) {
 
 bool never(const Failure&) { return false; }
 
-void hang() {
+void pause_for_ever() {
   for (;;) ::pause();
 }
 
 TEST_P(PoolStartMethodTest, AFullQueueRefusesWhatDoesNotWait) {
   Pool pool{{.workers = 1, .max_queued = 1, .start = GetParam()}};
-  auto running = pool.submit(hang);
+  auto running = pool.submit(pause_for_ever);
   EXPECT_TRUE(eventually([&] { return pool.stats().running == 1; }));
-  auto queued = pool.submit(hang);
-  EXPECT_FALSE(pool.try_submit(hang));
+  auto queued = pool.submit(pause_for_ever);
+  EXPECT_FALSE(pool.try_submit(pause_for_ever));
   EXPECT_TRUE(queued.cancel());
   EXPECT_TRUE(running.cancel());
   EXPECT_EQ(pool.submit(add, 1, 2).get().value(), 3);
