@@ -77,7 +77,6 @@ std::string last_line(const std::string& text) {
   return text.substr(begin == std::string::npos ? 0 : begin + 1, end - begin);
 }
 
-/// `#0 parse(char const*) at x.cc:12` without its number.
 }  // namespace
 
 std::string Error::to_string() const {

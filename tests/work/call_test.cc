@@ -258,6 +258,8 @@ TEST_F(CallNoAsanTest, CrashTellsWhereItHappened) {
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().cause, Cause::signaled);
   EXPECT_EQ(failed.error().status->signal(), SIGSEGV);
+  EXPECT_NE(failed.error().place.find("break_here"), std::string::npos) << failed.error().place;
+  EXPECT_NE(failed.error().to_string().find(" in " + failed.error().place), std::string::npos);
   EXPECT_NE(failed.error().backtrace.find("break_here"), std::string::npos)
       << failed.error().backtrace;
   EXPECT_NE(failed.error().to_string().find(" in "), std::string::npos)
@@ -384,6 +386,22 @@ TEST_F(CallThreadsTest, ThreadsRefuseAndAllowAllows) {
 // ---- Futures ----
 
 struct FutureTest : test::CleanProcessTest {};
+
+TEST_F(FutureTest, ItsValueIsThereOnce) {
+  auto future = call_async([] { return 1; });
+  EXPECT_EQ(future.get().value(), 1);
+  const auto again = future.get().error();
+  EXPECT_EQ(again.cause, Cause::lost);
+  EXPECT_NE(again.to_string().find("get() has been called before"), std::string::npos);
+}
+
+TEST_F(CallTest, OptionsThatMakeNoSenseAreRefused) {
+  for (const CallOptions& options : {CallOptions{.timeout = -1ms}, CallOptions{.retries = -1}}) {
+    const auto refused = call(options, [] { return 1; });
+    EXPECT_EQ(refused.error().cause, Cause::not_started);
+    EXPECT_EQ(refused.error().error->kind, ErrorKind::invalid_argument);
+  }
+}
 
 TEST_F(FutureTest, GivesTheValueWhenItIsThere) {
   auto go = Pipe::create().value();

@@ -270,6 +270,19 @@ TEST_F(PoolMapTest, B174_KilledAnywhereAWorkerCostsAtMostTheItemItHad) {
   expect_one_item_lost_at_each<WorkerStep>();
 }
 
+TEST_F(PoolMapTest, InsightsTellWhoWorkedAndHowItEnded) {
+  Pool pool{{.workers = 1}};
+  const pid_t worker = pool.submit(own_pid).get().value();
+  const auto results = pool.map(numbers(3), [](int n) {
+    if (n == 1) ::raise(SIGKILL);
+    return n;
+  });
+  const auto& workers = results.insights().workers;
+  ASSERT_GE(workers.size(), 2u);
+  EXPECT_EQ(workers.front().pid, worker);
+  EXPECT_EQ(workers.front().end, "killed by signal 9 (SIGKILL)");
+}
+
 TEST_F(PoolMapTest, WorkersThatAreReplacedLoseNothing) {
   Pool pool{{.workers = 2, .recycle = {.after_tasks = 70}}};
   expect_twice(pool.map(numbers(1000), twice), 1000, kAllFine);
