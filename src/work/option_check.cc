@@ -4,6 +4,8 @@
 #include <chrono>
 #include <utility>
 
+#include "work/worker_count.h"
+
 namespace tine::work {
 namespace {
 
@@ -22,6 +24,11 @@ class Check {
   /// Also false for what is no number.
   Check& is_share(const char* name, double share) {
     if (!(share >= 0 && share <= 1)) refuse(name, "is not between 0 and 1");
+    return *this;
+  }
+  Check& workers(int number) {
+    at_least("workers", number, 0);
+    if (wrong_.empty()) wrong_ = wrong_worker_count(number);
     return *this;
   }
   /// What all kinds of options have.
@@ -53,7 +60,7 @@ std::optional<Error> senseless(const CallOptions& options, const std::string& su
 std::optional<Error> senseless(const MapOptions& options, const std::string& subject) {
   return Check()
       .common(options)
-      .at_least("workers", options.workers, 0)
+      .workers(options.workers)
       .not_negative("total_timeout", options.total_timeout)
       .at_least("crash_retries", options.crash_retries, -1)
       .is_share("stop.share", options.stop.share)
@@ -62,13 +69,13 @@ std::optional<Error> senseless(const MapOptions& options, const std::string& sub
 }
 
 std::optional<Error> senseless(const LazyMapOptions& options, const std::string& subject) {
-  return Check().common(options).at_least("workers", options.workers, 0).result(subject);
+  return Check().common(options).workers(options.workers).result(subject);
 }
 
 std::optional<Error> senseless(const PoolOptions& options, const std::string& subject) {
   return Check()
       .common(options)
-      .at_least("workers", options.workers, 0)
+      .workers(options.workers)
       .at_least("crash_retries", options.crash_retries, -1)
       .at_least("memory_retries", options.memory_retries, -1)
       .not_negative("recycle.after_age", options.recycle.after_age)

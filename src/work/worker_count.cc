@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 
 #include "tine/process.h"
 
@@ -19,15 +20,19 @@ namespace {
 
 bool in_worker = false;
 
-/// 0: it says nothing that is a number.
-std::size_t count_of_environment() noexcept {
-  const char* const text = std::getenv("TINE_WORKERS");
+constexpr const char* kVariable = "TINE_WORKERS";
+
+/// 0: it says nothing. Nothing: what it says is no number.
+std::optional<std::size_t> count_of_environment() noexcept {
+  const char* const text = std::getenv(kVariable);
   if (text == nullptr) return 0;
   std::size_t count = 0;
   const char* const end = text + std::strlen(text);
+  if (text == end) return 0;
   const auto [stopped, error] = std::from_chars(text, end, count);
   constexpr std::size_t kMost = 4096;
-  return error == std::errc{} && stopped == end ? std::min(count, kMost) : 0;
+  if (stopped != end || error == std::errc::invalid_argument) return std::nullopt;
+  return error == std::errc{} ? std::min(count, kMost) : kMost;
 }
 
 }  // namespace
@@ -35,8 +40,14 @@ std::size_t count_of_environment() noexcept {
 std::size_t worker_count(int wanted) {
   if (wanted > 0) return static_cast<std::size_t>(wanted);
   if (in_worker) return 1;
-  if (const std::size_t count = count_of_environment(); count > 0) return count;
+  if (const std::size_t count = count_of_environment().value_or(0); count > 0) return count;
   return std::max(1u, usable_cpus());
+}
+
+std::string wrong_worker_count(int wanted) {
+  if (wanted > 0 || in_worker || count_of_environment()) return {};
+  return std::string(kVariable) + " in the environment is '" + std::getenv(kVariable) +
+         "', not a number of workers";
 }
 
 void enter_worker(std::size_t workers) noexcept {

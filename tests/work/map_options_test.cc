@@ -14,6 +14,7 @@
 
 #include "support/clean_process_test.h"
 #include "tine/map.h"
+#include "tine/pool.h"
 #include "tine/random.h"
 #include "work/numbers.h"
 
@@ -122,6 +123,24 @@ TEST_F(MapOptionsTest, B162_WorkerCountComesFromTheEnvironment) {
   });
   ::unsetenv("TINE_WORKERS");
   EXPECT_EQ(distinct(results).size(), 3u);
+}
+
+TEST_F(MapOptionsTest, AnEnvironmentThatSaysNoNumberIsRefusedByName) {
+  ::setenv("TINE_WORKERS", "many", 1);
+  const auto refused = map(numbers(3), [](int n) { return n; });
+  const auto pool = Pool::start();
+  const auto told = map(numbers(3), [](int n) { return n; }, {.workers = 1});
+  ::setenv("TINE_WORKERS", "", 1);
+  const auto empty = map(numbers(3), [](int n) { return n; });
+  ::unsetenv("TINE_WORKERS");
+  EXPECT_EQ(refused[0].error().error->kind, ErrorKind::invalid_argument);
+  EXPECT_NE(refused[0].error().to_string().find("TINE_WORKERS in the environment is 'many'"),
+            std::string::npos)
+      << refused[0].error().to_string();
+  ASSERT_FALSE(pool);
+  EXPECT_EQ(pool.error().kind, ErrorKind::invalid_argument);
+  EXPECT_TRUE(told.all_succeeded()) << "where the options say how many, it does not matter";
+  EXPECT_TRUE(empty.all_succeeded());
 }
 
 TEST_F(MapOptionsTest, B122_AnyChunkGivesTheSameResults) {
