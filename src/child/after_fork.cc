@@ -19,6 +19,7 @@
 
 #include "os/process_table.h"
 #include "os/raw_syscall.h"
+#include "os/young_child.h"
 
 namespace tine::child {
 namespace {
@@ -39,13 +40,13 @@ SpawnReport failure(Stage stage, long result, std::uint32_t detail = 0) noexcept
   return {stage, static_cast<int>(-result), detail};
 }
 
-void set_default(int signal) noexcept {
+TINE_YOUNG_CHILD void set_default(int signal) noexcept {
   KernelSigaction action{};
   raw_syscall(SYS_rt_sigaction, signal, as_word(&action), 0, sizeof action.mask);
 }
 
 /// A program expects to die of these two, whatever its launcher thought of them.
-void reset_unexpected_ignores() noexcept {
+TINE_YOUNG_CHILD void reset_unexpected_ignores() noexcept {
   set_default(SIGPIPE);
   set_default(SIGXFSZ);
 }
@@ -283,7 +284,7 @@ SpawnReport execute(const SpawnPlan& plan) noexcept {
 
 }  // namespace
 
-void reset_signal_handlers() noexcept {
+TINE_YOUNG_CHILD void reset_signal_handlers() noexcept {
   for (int signal = 1; signal <= 64; ++signal) {
     KernelSigaction action{};
     if (raw_failed(raw_syscall(SYS_rt_sigaction, signal, 0, as_word(&action), 8))) continue;

@@ -2,12 +2,13 @@
 #include "child/child_state.h"
 
 #include <sys/ioctl.h>
-#include <unistd.h>
 
 #include <mutex>
 
 #include "os/own_pid.h"
+#include "os/raw_fd.h"
 #include "os/signal_mask.h"
+#include "os/young_child.h"
 
 namespace tine::child {
 
@@ -24,36 +25,53 @@ namespace {
 
 std::mutex handles_mutex;
 ChildState* first_handle = nullptr;
+/// Of this list. What is in another one is not to be touched any more, for all that it points to
+/// may be gone.
+std::uint32_t list_number = 0;
+
+void begin_new_list() noexcept {
+  ++list_number;
+  first_handle = nullptr;
+}
+
+TINE_YOUNG_CHILD void close_raw(Fd& fd) noexcept {
+  if (fd) os::close_raw(fd.release());
+}
 
 }  // namespace
 
 ChildState::ChildState() : owner(os::own_pid()), previous_(nullptr) {
   const std::lock_guard lock(handles_mutex);
+  list_ = list_number;
   next_ = first_handle;
   if (next_ != nullptr) next_->previous_ = this;
   first_handle = this;
 }
 
 ChildState::~ChildState() {
-  if (owner != os::own_pid()) {
+  std::unique_lock lock(handles_mutex, std::defer_lock);
+  if (owner == os::own_pid()) {
+    lock.lock();
+  } else {
     seat.abandon();  // the parent's
-    return;          // and so is the list
+    // The thread that has it may not be in this copy of the process: what the list held is lost.
+    if (!lock.try_lock()) begin_new_list();
   }
-  const std::lock_guard lock(handles_mutex);
+  if (list_ != list_number) return;
   (previous_ != nullptr ? previous_->next_ : first_handle) = next_;
   if (next_ != nullptr) next_->previous_ = previous_;
 }
 
 void lock_handles() noexcept { handles_mutex.lock(); }
-void unlock_handles() noexcept { handles_mutex.unlock(); }
+TINE_YOUNG_CHILD void unlock_handles() noexcept { handles_mutex.unlock(); }
 
-void close_inherited_handles() noexcept {
+TINE_YOUNG_CHILD void close_inherited_handles() noexcept {
   for (ChildState* state = first_handle; state != nullptr; state = state->next_) {
-    state->pidfd.reset();
-    state->reports.reset();
-    for (auto& [number, fd] : state->pipes) fd.reset();
+    close_raw(state->pidfd);
+    close_raw(state->reports);
+    for (auto& [number, fd] : state->pipes) close_raw(fd);
   }
-  first_handle = nullptr;
+  begin_new_list();
 }
 
 }  // namespace tine::detail

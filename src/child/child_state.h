@@ -8,6 +8,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -92,6 +93,7 @@ struct ChildState {
 
  private:
   friend void close_inherited_handles() noexcept;
+  std::uint32_t list_;  ///< of handles, that it is in
   ChildState* previous_;
   ChildState* next_;
 };

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,11 +23,15 @@
 
 #include "child/spawn.h"
 #include "os/io.h"
+#include "os/null_device.h"
 #include "os/own_pid.h"
 #include "os/pidfd.h"
+#include "os/raw_fd.h"
+#include "os/raw_syscall.h"
 #include "os/system_error.h"
 #include "os/temporary_directory.h"
 #include "os/trace.h"
+#include "os/young_child.h"
 
 /// The program of guardian_main.cc, put here by guardian_image.S.
 extern "C" const char tine_guardian_image[];
@@ -136,6 +141,7 @@ std::expected<void, Error> GuardianHost::prepare() {
   if (at == MAP_FAILED) return no_guardian(errno, "cannot map its table");
   // The file is all zero, which is what a fresh table holds: constructing it would touch 1 MiB.
   table_ = static_cast<GuardianTable*>(at);
+  os::open_null_device();
   return {};
 }
 
@@ -257,7 +263,11 @@ void GuardianHost::give_back(GuardianSlot* slot) noexcept {
   free_.push_back(static_cast<std::uint32_t>(slot - table_->slots));
 }
 
+/// Somebody may have closed it, and have a file of theirs there.
 void GuardianHost::wake() noexcept {
+  struct stat found{};
+  const bool is_anonymous = ::fstat(wake_.get(), &found) == 0 && (found.st_mode & S_IFMT) == 0;
+  if (!is_anonymous) return;
   const std::uint64_t one = 1;
   [[maybe_unused]] const auto written = ::write(wake_.get(), &one, sizeof one);
 }
@@ -279,9 +289,9 @@ void GuardianHost::revive() noexcept {
   [[maybe_unused]] const auto revived = ensure_running();
 }
 
-void GuardianHost::forget() noexcept {
-  if (table_ != nullptr) ::munmap(table_, sizeof(GuardianTable));
-  for (Fd* fd : {&memory_, &host_, &wake_, &guardian_}) fd->reset();
+TINE_YOUNG_CHILD void GuardianHost::forget() noexcept {
+  if (table_ != nullptr) os::raw_syscall(SYS_munmap, os::as_word(table_), sizeof(GuardianTable));
+  for (const Fd* fd : {&memory_, &host_, &wake_, &guardian_}) os::close_raw(fd->get());
 }
 
 std::atomic<GuardianHost*> current_host{nullptr};
@@ -389,7 +399,7 @@ KillMark::~KillMark() {
 
 void revive_guardian() noexcept { host().revive(); }
 
-void forget_guardian_of_parent() noexcept {
+TINE_YOUNG_CHILD void forget_guardian_of_parent() noexcept {
   if (GuardianHost* inherited = current_host.exchange(nullptr)) inherited->forget();
 }
 

@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <stdio_ext.h>
 #include <sys/prctl.h>
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#endif
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,13 +27,16 @@
 #include "child/guardian.h"
 #include "child/proxy.h"
 #include "os/demangle.h"
+#include "os/fork_generation.h"
 #include "os/futex.h"
 #include "os/io.h"
+#include "os/null_device.h"
 #include "os/own_fds.h"
 #include "os/pidfd.h"
-#include "os/process_table.h"
+#include "os/raw_fd.h"
 #include "os/signal_mask.h"
 #include "os/system_error.h"
+#include "os/young_child.h"
 
 extern "C" {
 /// Present when the program uses OpenMP: ends its idle threads, which do not survive a fork.
@@ -74,6 +80,7 @@ struct Birth {
   GuardianSlot* slot = nullptr;      ///< none: it is detached, or another process's
   DetachPipes* detach = nullptr;     ///< of a detached one
   const Fd* gate_of_host = nullptr;  ///< of another process's: see proxy.h
+  int null = -1;                     ///< what it has as stdin, unless it keeps its parent's
 };
 
 /// How many threads this process has, without those that do no harm.
@@ -86,6 +93,16 @@ int thread_count() noexcept {
   return static_cast<int>(task.st_nlink) - 2 - sanitizers_own;
 }
 
+/// It has made none in this process: then there is nothing to count, but for threads that somebody
+/// has made by a bare clone(2). Source: <sys/single_threaded.h>, glibc 2.32
+bool libc_knows_of_no_other() noexcept {
+#if __has_include(<sys/single_threaded.h>)
+  return __libc_single_threaded != 0;
+#else
+  return false;
+#endif
+}
+
 }  // namespace
 
 bool single_threaded() noexcept {
@@ -93,6 +110,7 @@ bool single_threaded() noexcept {
     constexpr int kHard = 2;  // omp_pause_hard
     omp_pause_resource_all(kHard);
   }
+  if (libc_knows_of_no_other()) return true;
   const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(5);
   while (thread_count() > 1) {
     if (std::chrono::steady_clock::now() > until) return false;
@@ -105,7 +123,7 @@ namespace {
 
 /// Whether it has no buffer of its own, but writes to a FILE at once. The usual answer comes
 /// without dynamic_cast, which would be page faults in each child.
-bool shares_stdio(const std::ostream& stream) noexcept {
+TINE_YOUNG_CHILD bool shares_stdio(const std::ostream& stream) noexcept {
   using Sharing = __gnu_cxx::stdio_sync_filebuf<char>;
   const std::streambuf* const buffer = stream.rdbuf();
   if (buffer == nullptr) return false;
@@ -115,7 +133,7 @@ bool shares_stdio(const std::ostream& stream) noexcept {
 /// What stands in buffers now would be written by both sides. Never fflush(NULL): it waits for a
 /// thread that is reading stdin. Where nothing stands there nothing is touched: in a child each
 /// page of libc that is written is copied first.
-void flush_standard_streams() noexcept {
+TINE_YOUNG_CHILD void flush_standard_streams() noexcept {
   try {
     for (std::ostream* stream : {&std::cout, &std::clog}) {
       if (!shares_stdio(*stream)) stream->flush();
@@ -147,7 +165,7 @@ void report_exception(const char* type, const char* text) noexcept {
 
 constexpr int kUncaughtException = 70;  // EX_SOFTWARE of sysexits.h
 
-int run_body(const std::function<int()>& body) noexcept {
+TINE_YOUNG_CHILD int run_body(const std::function<int()>& body) noexcept {
   try {
     const int code = body();
     return code >= 0 && code <= 255 ? code : 255;  // 256 must not pass for success
@@ -160,20 +178,26 @@ int run_body(const std::function<int()>& body) noexcept {
   return kUncaughtException;
 }
 
+bool copied_to_stdin(int null) noexcept {
+  return null >= 0 && os::copy_raw(null, STDIN_FILENO) >= 0;
+}
+
+/// When the parent had no descriptor for it. Better no stdin than the parent's.
 void stdin_from_null() noexcept {
-  const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-  if (null < 0) return;
-  if (null != 0) {
-    ::dup2(null, 0);
-    ::close(null);
-  } else {
-    ::fcntl(0, F_SETFD, 0);
+  os::close_raw(STDIN_FILENO);
+  const int opened = os::open_raw("/dev/null", O_RDONLY);
+  if (opened == STDIN_FILENO) {
+    ::fcntl(STDIN_FILENO, F_SETFD, 0);
+  } else if (opened >= 0) {
+    os::copy_raw(opened, STDIN_FILENO);
+    os::close_raw(opened);
   }
 }
 
 /// In the child: from a copy of the parent to a process of its own.
-[[noreturn]] void child_main(const LaunchOptions& options, const std::function<int()>& body,
-                             const Birth& birth, pid_t host) {
+TINE_YOUNG_CHILD [[noreturn]] void child_main(const LaunchOptions& options,
+                                              const std::function<int()>& body, const Birth& birth,
+                                              pid_t host) {
   GuardianSlot* const slot = birth.slot;
   if (slot != nullptr) {
     slot->pid.store(::getpid(), std::memory_order_release);
@@ -185,9 +209,11 @@ void stdin_from_null() noexcept {
   reset_signal_handlers();
   detail::close_inherited_handles();
   detail::unlock_handles();
-  os::close_own_fds();
+  const bool has_stdin = options.inherit_stdin || copied_to_stdin(birth.null);
+  os::close_own_fds();  // some of these numbers have been closed above; nothing has been opened
+                        // since
+  if (!has_stdin) stdin_from_null();
   if (!options.name.empty()) ::prctl(PR_SET_NAME, options.name.c_str());
-  if (!options.inherit_stdin) stdin_from_null();
   // As late as can be: by now the parent is through, as a rule, and there is nothing to wait for.
   while (slot != nullptr && slot->go.load(std::memory_order_acquire) == 0)
     os::futex_wait(&slot->go, 0);
@@ -209,17 +235,17 @@ void stdin_from_null() noexcept {
 }
 
 /// Forks; gives the pid to the parent and does not return in the child.
-pid_t fork_child(const LaunchOptions& options, const std::function<int()>& body,
-                 const Birth& birth) {
+TINE_YOUNG_CHILD pid_t fork_child(const LaunchOptions& options, const std::function<int()>& body,
+                                  Birth birth) {
   flush_standard_streams();
   detail::lock_handles();
+  if (!options.inherit_stdin) birth.null = os::null_device();
   const os::AllSignalsBlocked blocked;
+  [[maybe_unused]] const auto generation = os::fork_generation();  // or each child maps its page
   const pid_t host = ::getpid();
   const pid_t pid = ::fork();
   if (pid != 0) {
-    const int saved = errno;
     detail::unlock_handles();
-    errno = saved;
     return pid;
   }
   if (birth.detach != nullptr) {

@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include "os/wiped_pages.h"
+#include "os/young_child.h"
 
 namespace tine::os {
 namespace {
@@ -21,7 +22,7 @@ void wipe_in_children() noexcept {
                    [] { (*generation_word).store(0, std::memory_order_relaxed); });
 }
 
-std::atomic<std::uint32_t>& current() noexcept {
+TINE_YOUNG_CHILD std::atomic<std::uint32_t>& current() noexcept {
   auto& word = *generation_word;
   if (generation_word.is_ordinary(word)) wipe_in_children();
   return word;
@@ -29,9 +30,16 @@ std::atomic<std::uint32_t>& current() noexcept {
 
 }  // namespace
 
-const std::atomic<std::uint32_t>& fork_generation_word() noexcept { return current(); }
+TINE_YOUNG_CHILD const std::atomic<std::uint32_t>& fork_generation_word() noexcept {
+  auto& word = current();
+  // As a write, though nothing changes: in a young child to read the page before would be one more
+  // page fault.
+  std::uint32_t none = 0;
+  word.compare_exchange_strong(none, 0, std::memory_order_relaxed);
+  return word;
+}
 
-std::uint32_t fork_generation() noexcept {
+TINE_YOUNG_CHILD std::uint32_t fork_generation() noexcept {
   auto& word = current();
   std::uint32_t known = word.load(std::memory_order_relaxed);
   if (known != 0) return known;

@@ -3,12 +3,14 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+
+#include "os/raw_fd.h"
+#include "os/young_child.h"
 
 namespace tine::os {
 namespace {
@@ -55,7 +57,7 @@ void note_own(int fd) noexcept {
   }
 }
 
-void strike_own(int fd) noexcept {
+TINE_YOUNG_CHILD void strike_own(int fd) noexcept {
   const auto at = static_cast<std::size_t>(fd);
   if (fd < 0 || at / kBits >= words_used.load(std::memory_order_relaxed)) return;
   auto& word = noted(at / kBits);
@@ -68,11 +70,11 @@ void make_own_end(int fd) noexcept {
   note_own(fd);
 }
 
-void close_own_fds() noexcept {
+TINE_YOUNG_CHILD void close_own_fds() noexcept {
   for (std::size_t i = 0; i < words_used.load(std::memory_order_relaxed); ++i) {
     if (noted(i).load(std::memory_order_relaxed) == 0) continue;  // a write would copy the page
     for (std::uint64_t word = noted(i).exchange(0); word != 0; word &= word - 1) {
-      ::close(static_cast<int>(i * kBits) + std::countr_zero(word));
+      close_raw(static_cast<int>(i * kBits) + std::countr_zero(word));
     }
   }
 }

@@ -7,7 +7,8 @@
 
 namespace tine::os {
 
-/// Notes `fd`; Fd::reset() strikes it off. Above 2^20 nothing is noted.
+/// Notes `fd`; Fd::reset() strikes it off, what closes it otherwise has to. Above 2^20 nothing is
+/// noted.
 void note_own(int fd) noexcept;
 void strike_own(int fd) noexcept;
 

@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "os/raw_fd.h"
 #include "os/raw_syscall.h"
 
 namespace tine::os {
@@ -56,12 +57,6 @@ class ProcPath {
   }
   char text_[48];
 };
-
-inline int open_raw(const char* path, int flags) noexcept {
-  return static_cast<int>(raw_syscall(SYS_openat, AT_FDCWD, as_word(path), flags | O_CLOEXEC, 0));
-}
-
-inline void close_raw(int fd) noexcept { raw_syscall(SYS_close, fd); }
 
 /// Reads the fields that matter out of the text of /proc/PID/stat: `pid (name) state ppid ...`; the
 /// name may hold spaces and parentheses, so the last ')' is what counts.

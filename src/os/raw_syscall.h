@@ -2,8 +2,8 @@
 #pragma once
 
 /// System calls without libc: no errno, no locks, no cancellation points, no instrumentation.
-/// For code between clone and exec, and for the guardian, which has no libc at all.
-/// A result in -4095..-1 is a negated errno.
+/// For code between clone and exec, for young children, where each part of libc is a page fault,
+/// and for the guardian, which has no libc at all. A result in -4095..-1 is a negated errno.
 /// Source: syscall(2), "Architecture calling conventions"
 
 namespace tine::os {

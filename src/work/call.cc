@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "child/child_state.h"
+#include "os/fork_generation.h"
 #include "os/pidfd.h"
 #include "work/call_channel.h"
 #include "work/call_order.h"
@@ -47,6 +48,7 @@ enum class Ending : unsigned char { none, timed_out, cancelled, out_of_memory };
 
 }  // namespace
 
+/// In a copy of the process that made it nothing is done with it.
 struct detail::PendingCall::State {
   CallOptions options;
   CallChannel channel;
@@ -59,6 +61,9 @@ struct detail::PendingCall::State {
   std::optional<work::RawBacktrace> where{};  ///< of a child whose time was up
   std::string no_answer{};                    ///< what stands in its place
   std::optional<std::expected<Finished, Error>> finished{};
+  const std::uint32_t generation = os::fork_generation();
+
+  [[nodiscard]] bool is_owner() const noexcept { return generation == os::fork_generation(); }
 
   /// Waits for at most `limit`. What the child says meanwhile is passed on in steps.
   bool wait(os::Deadline limit) {
@@ -208,9 +213,18 @@ struct detail::PendingCall::State {
 detail::PendingCall::PendingCall(std::unique_ptr<State> state) noexcept
     : state_(std::move(state)) {}
 detail::PendingCall::PendingCall(PendingCall&&) noexcept = default;
-detail::PendingCall& detail::PendingCall::operator=(PendingCall&&) noexcept = default;
+detail::PendingCall& detail::PendingCall::operator=(PendingCall&& other) noexcept {
+  std::swap(state_, other.state_);
+  return *this;
+}
 detail::PendingCall::~PendingCall() {
-  if (state_) state_->end(Ending::cancelled, std::chrono::milliseconds(0));
+  if (!state_) return;
+  if (state_->is_owner()) {
+    state_->end(Ending::cancelled, std::chrono::milliseconds(0));
+  } else {
+    // Its descriptors may be closed already, and the numbers be those of others.
+    [[maybe_unused]] const auto* const left = state_.release();
+  }
 }
 
 namespace detail {
@@ -218,7 +232,7 @@ namespace {
 
 /// A copy of this process.
 std::expected<Child, Error> fork_call(const CallOptions& options, const CallBody& body,
-                                      const CallChannel& channel, ChildErrors& errors) {
+                                      const CallChannel& channel, const ChildErrors& errors) {
   const LaunchOptions how{.timeout = options.timeout,
                           .grace = options.grace,
                           .name = options.name,
@@ -241,7 +255,7 @@ std::expected<Child, Error> fork_call(const CallOptions& options, const CallBody
 namespace {
 
 std::expected<Child, Error> start_child(const CallOptions& options, const detail::CallWork& work,
-                                        const CallChannel& channel, ChildErrors& errors) {
+                                        const CallChannel& channel, const ChildErrors& errors) {
   if (options.start == StartMethod::fork)
     return detail::fork_call(options, work.body, channel, errors);
   if (!work.portable) {
@@ -268,10 +282,11 @@ std::expected<detail::PendingCall, Failure> detail::PendingCall::start(const Cal
   if (!channel) return std::unexpected(not_started(options.name, channel.error()));
   auto errors = ChildErrors::create();
   if (!errors) return std::unexpected(not_started(options.name, errors.error()));
-  auto child = start_child(options, work, *channel, *errors);
-  if (!child) return std::unexpected(not_made(options.name, child.error()));
-  errors->keep_from_later_children();
+  // Before the fork, after which each page that this process writes to is copied.
   auto state = std::make_unique<State>(options, std::move(*channel), std::move(*errors));
+  auto child = start_child(options, work, state->channel, state->errors);
+  if (!child) return std::unexpected(not_made(options.name, child.error()));
+  state->errors.keep_from_later_children();
   state->child = std::move(*child);
   state->memory.begin(state->child.pid(), options.memory);
   if (options.timeout.count() > 0) state->deadline = os::deadline_after(options.timeout);
@@ -281,12 +296,20 @@ std::expected<detail::PendingCall, Failure> detail::PendingCall::start(const Cal
 int detail::PendingCall::fd() const noexcept { return state_->child.fd(); }
 
 bool detail::PendingCall::wait_for(std::chrono::nanoseconds limit) {
-  return state_->wait(os::deadline_after(limit));
+  return !state_->is_owner() || state_->wait(os::deadline_after(limit));
 }
 
-void detail::PendingCall::cancel() { state_->end(Ending::cancelled, std::chrono::milliseconds(0)); }
+void detail::PendingCall::cancel() {
+  if (state_->is_owner()) state_->end(Ending::cancelled, std::chrono::milliseconds(0));
+}
 
 Result<detail::CallPayload> detail::PendingCall::finish() {
+  if (!state_->is_owner()) {
+    const std::string& name = state_->options.name;
+    return std::unexpected(
+        not_started(name, {ErrorKind::not_owner, 0, Stage::wait, subject_of(name),
+                           "the future is another process's"}));
+  }
   state_->wait({});
   return state_->result();
 }

@@ -3,54 +3,28 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstdlib>
 #include <exception>
-#include <mutex>
 #include <new>
 #include <string>
 #include <utility>
-#include <vector>
 
+#include "os/fork_generation.h"
 #include "os/own_fds.h"
-#include "os/own_pid.h"
 #include "os/system_error.h"
+#include "os/young_child.h"
 #include "tine/detail/called_in.h"
 #include "work/exception_record.h"
 #include "work/region_sink.h"
+#include "work/spares.h"
 #include "work/to_be_ended.h"
 
 namespace tine::work {
 
 namespace {
 
-/// Regions that wait for their next call. In a forked child they are the parent's: it starts anew.
-class SpareRegions {
- public:
-  os::SharedRegion take() {
-    const std::lock_guard lock(mutex_);
-    if (owner_ != os::own_pid() || regions_.empty()) return {};
-    os::SharedRegion region = std::move(regions_.back());
-    regions_.pop_back();
-    return region;
-  }
-  void give(os::SharedRegion region) {
-    constexpr std::size_t kMostKept = 4;
-    const std::lock_guard lock(mutex_);
-    if (owner_ != os::own_pid()) regions_.clear();
-    owner_ = os::own_pid();
-    if (regions_.size() < kMostKept) regions_.push_back(std::move(region));
-  }
-
- private:
-  std::mutex mutex_;
-  pid_t owner_ = 0;
-  std::vector<os::SharedRegion> regions_;
-};
-
-SpareRegions& spare_regions() {
-  static SpareRegions spare;
-  return spare;
-}
+constinit Spares<os::SharedRegion, 4> spare_call_regions;
 
 }  // namespace
 
@@ -60,12 +34,12 @@ struct CallChannel::Region {
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;
   ~Region() {
-    if (reusable && owner == os::own_pid()) spare_regions().give(std::move(memory));
+    if (reusable && generation == os::fork_generation()) spare_call_regions.give(std::move(memory));
   }
 
   os::SharedRegion memory;
   Fd file;  ///< for whoever attaches it
-  const pid_t owner = os::own_pid();
+  const std::uint32_t generation = os::fork_generation();
   bool reusable = false;
 };
 
@@ -88,8 +62,8 @@ std::expected<CallChannel, Error> CallChannel::create(Reach reach) {
     if (!made) return std::unexpected(made.error());
     os::note_own(made->file.get());
     channel.region_ = std::make_shared<Region>(std::move(made->region), std::move(made->file));
-  } else if (os::SharedRegion spare = spare_regions().take()) {
-    channel.region_ = std::make_shared<Region>(std::move(spare));
+  } else if (auto spare = spare_call_regions.take()) {
+    channel.region_ = std::make_shared<Region>(std::move(*spare));
   } else {
     auto reserved = os::SharedRegion::reserve(kMostReserved, kLeast);
     if (!reserved) return std::unexpected(reserved.error());
@@ -124,21 +98,22 @@ std::expected<CallChannel, Error> CallChannel::attach(int file) {
 
 void CallChannel::allow_reuse() noexcept {
   if (region_->file) return;  // a descriptor that is kept would be somebody's surprise
+  if (region_->memory.size() < kMostReserved) return;  // address space is short
   region_->reusable = payload().size() <= kFirstPage - kPayloadOffset;
 }
 
-CallChannel::Head& CallChannel::head() const noexcept {
+TINE_YOUNG_CHILD CallChannel::Head& CallChannel::head() const noexcept {
   return *std::launder(reinterpret_cast<Head*>(region_->memory.data()));
 }
 
 /// Behind the head; the first page is there, so a small value costs no further call.
-RegionSink CallChannel::sink() const noexcept {
+TINE_YOUNG_CHILD RegionSink CallChannel::sink() const noexcept {
   constexpr std::size_t kLargestStep = std::size_t{64} << 20;
   return {region_->memory, kPayloadOffset, kFirstPage, kLargestStep};
 }
 
 /// In the child, unless its parent has ended it.
-void CallChannel::enter(CallStage stage) const noexcept {
+TINE_YOUNG_CHILD void CallChannel::enter(CallStage stage) const noexcept {
   CallStage before = head().stage.load(std::memory_order_relaxed);
   while (before != CallStage::ended) {
     if (head().stage.compare_exchange_weak(before, stage, std::memory_order_acq_rel)) return;
@@ -156,12 +131,12 @@ CallStage CallChannel::end() const noexcept {
   return before;
 }
 
-void CallChannel::conclude(CallStage stage, std::size_t end) const noexcept {
+TINE_YOUNG_CHILD void CallChannel::conclude(CallStage stage, std::size_t end) const noexcept {
   head().size.store(end - kPayloadOffset, std::memory_order_relaxed);
   enter(stage);
 }
 
-void CallChannel::run_body(const detail::CallBody& body) const {
+TINE_YOUNG_CHILD void CallChannel::run_body(const detail::CallBody& body) const {
   RegionSink value = sink();
   const detail::CalledIn process;
   auto written = body(value);
@@ -205,7 +180,7 @@ void CallChannel::tell_exception() const noexcept {
   }
 }
 
-int CallChannel::run(const detail::CallBody& body) const noexcept {
+TINE_YOUNG_CHILD int CallChannel::run(const detail::CallBody& body) const noexcept {
   const detail::CalledIn process;
   try {
     run_body(body);
@@ -217,7 +192,7 @@ int CallChannel::run(const detail::CallBody& body) const noexcept {
   }
 }
 
-CrashReport& CallChannel::report() const noexcept {
+TINE_YOUNG_CHILD CrashReport& CallChannel::report() const noexcept {
   std::byte* const at = region_->memory.data() + kReportOffset;
   return *std::launder(reinterpret_cast<CrashReport*>(at));
 }

@@ -4,10 +4,11 @@
 #include <unistd.h>
 
 #include "os/fork_generation.h"
+#include "os/young_child.h"
 
 namespace tine::detail {
 
-CalledIn::CalledIn() noexcept
+TINE_YOUNG_CHILD CalledIn::CalledIn() noexcept
     : word_(&os::fork_generation_word()), number_(os::fork_generation()) {}
 
 void CalledIn::end_copy() noexcept { ::_exit(0); }

@@ -15,7 +15,9 @@
 #include "os/io.h"
 #include "os/own_fds.h"
 #include "os/pidfd.h"
+#include "os/raw_fd.h"
 #include "os/system_error.h"
+#include "os/young_child.h"
 
 namespace tine::work {
 
@@ -51,9 +53,9 @@ std::expected<ChildErrors, Error> ChildErrors::create() {
   return errors;
 }
 
-void ChildErrors::become_stderr() noexcept {
-  ::dup2(file_.get(), STDERR_FILENO);
-  file_.reset();
+TINE_YOUNG_CHILD void ChildErrors::become_stderr() const noexcept {
+  os::copy_raw(file_.get(), STDERR_FILENO);
+  os::close_raw(file_.get());
 }
 
 void ChildErrors::keep_from_later_children() const noexcept { os::note_own(file_.get()); }

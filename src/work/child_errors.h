@@ -28,8 +28,10 @@ class ChildErrors {
   /// Errors: too_many_files, out_of_memory.
   static std::expected<ChildErrors, Error> create();
 
-  /// In the child: becomes stderr, and nothing else.
-  void become_stderr() noexcept;
+  /// In the child: becomes stderr, and nothing else. That this has no descriptor of its own any
+  /// more is not noted, for the page with it would be copied: it is not to be used or destroyed
+  /// there.
+  void become_stderr() const noexcept;
   /// What a child that is no copy of this process gets as its stderr.
   [[nodiscard]] int file() const noexcept { return file_.get(); }
   /// In the parent, once the child has it: children forked from now on don't.

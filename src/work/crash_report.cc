@@ -20,6 +20,7 @@
 #include "os/process_table.h"
 #include "os/raw_syscall.h"
 #include "os/system_error.h"
+#include "os/young_child.h"
 
 namespace tine::work {
 namespace {
@@ -220,7 +221,7 @@ void on_signal(int number, siginfo_t* info, void* context) noexcept {
 }
 
 /// All signals wait while a report is written, but those of a fault in the walk.
-sigset_t mask_of_handlers() noexcept {
+TINE_YOUNG_CHILD sigset_t mask_of_handlers() noexcept {
   sigset_t mask;
   sigfillset(&mask);
   for (const int fault : {SIGSEGV, SIGBUS, SIGILL, SIGFPE}) sigdelset(&mask, fault);
@@ -230,11 +231,12 @@ sigset_t mask_of_handlers() noexcept {
 /// Not 0: with a limit of 1 the kernel does not even start the program that /proc/sys/kernel/
 /// core_pattern may name. Not PR_SET_DUMPABLE: that hides /proc/PID from the parent.
 /// Source: fs/coredump.c, "RLIMIT_CORE of 1"
-void limit_core_dumps() noexcept {
+TINE_YOUNG_CHILD void limit_core_dumps() noexcept {
   rlimit limit{};
-  if (::getrlimit(RLIMIT_CORE, &limit) != 0 || limit.rlim_cur == 1) return;
+  if (raw_syscall(SYS_prlimit64, 0, RLIMIT_CORE, 0, as_word(&limit)) != 0) return;
+  if (limit.rlim_cur == 1) return;
   limit.rlim_cur = std::min<rlim_t>(1, limit.rlim_max);
-  ::setrlimit(RLIMIT_CORE, &limit);
+  raw_syscall(SYS_prlimit64, 0, RLIMIT_CORE, as_word(&limit));
 }
 
 // ---- In the parent ----
@@ -322,7 +324,7 @@ void prepare_crash_reports() noexcept {
   }
 }
 
-void install_crash_handlers(CrashReport& report, CoreDump core) noexcept {
+TINE_YOUNG_CHILD void install_crash_handlers(CrashReport& report, CoreDump core) noexcept {
   report_of_this_process = &report;
   reporting_process = ::getpid();
   writer = 0;

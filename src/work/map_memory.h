@@ -3,10 +3,11 @@
 
 /// The memory of a map: tables, slots, arenas and the array of plain results.
 ///
-/// Shared: one mapping for all of it, as making and undoing one costs 20 us, and one for the
-/// results, which live longer. Pages are used as they are needed. Strict: each worker has a mapping
-/// of its own with all that it may reach, results as well, and the parent copies those of done
-/// items.
+/// Shared: one mapping for all of it, as making and undoing one costs 30 us; the next map has it
+/// again if nothing went wrong. Results that are large have one of their own, as they live longer;
+/// the parent copies small ones. Pages are used as they are needed. Strict: each worker has a
+/// mapping of its own with all that it may reach, results as well, and the parent copies those of
+/// done items.
 
 #include <cstddef>
 #include <expected>
@@ -57,20 +58,27 @@ class MapMemory {
 
   /// In a worker: lets go of all that it must not reach.
   void keep_only(std::size_t place) noexcept;
+  /// In the parent, when all workers have ended in order: another map may have the mapping. What is
+  /// left here are the results.
+  void allow_reuse() noexcept;
   /// In the parent: bytes [begin, end) of the results are those that the worker at `place` has
   /// made.
   void adopt_values(std::size_t place, std::size_t begin, std::size_t end) const noexcept;
 
  private:
+  std::expected<void, Error> provide_values();
   std::expected<void, Error> add_mapping(std::size_t seats);
+  /// Whether workers write results to where their tables are, from where they are copied.
+  [[nodiscard]] bool copies_values() const noexcept;
 
   Reach reach_ = Reach::all;
   std::size_t value_bytes_ = 0;
+  bool is_whole_ = true;  ///< no limit on address space has made it smaller
   std::vector<os::SharedRegion> regions_{};
   std::vector<MapTable*> tables_{};
   std::vector<WorkerSlot*> slots_{};
   std::vector<os::SharedPart> arenas_{};
-  std::vector<os::SharedPart> own_values_{};  ///< of each worker, when strict
+  std::vector<os::SharedPart> values_beside_{};  ///< by mapping, where they are copied
   std::shared_ptr<std::byte> values_{};
 };
 

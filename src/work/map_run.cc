@@ -89,6 +89,7 @@ detail::MapOutcome MapRun::run() {
   const Failure fate = fate_ ? std::move(*fate_) : failure(Cause::lost);
   outcome.failures = account_.all_failures(fate, memory_.values().get());
   outcome.values = memory_.values();
+  if (all_in_order_) memory_.allow_reuse();
   insights_.wall = Clock::now() - began_;
   outcome.insights = std::move(insights_);
   return outcome;
@@ -182,6 +183,7 @@ std::expected<void, Error> MapRun::start(WorkerSeat& seat) {
   account_.begin_worker(place);
   auto started = crew_.start(seat, [&] { return worker_main(place); });
   insights_.forking += Clock::now() - began;
+  if (!started) all_in_order_ = false;  // there may have been one all the same, for a moment
   return started;
 }
 
@@ -270,6 +272,9 @@ void MapRun::account_for(WorkerSeat& seat, const std::expected<Finished, Error>&
   if (stage != WorkerStage::init_failed) blame(seat, finished);
   // Nobody is to wait for a share of its batch.
   seat.slot().limit.store(0, std::memory_order_release);
+  if (!finished || !finished->status.success() || seat.records_end() != kArenaStart) {
+    all_in_order_ = false;
+  }
 }
 
 /// Follows the chain of failure records from the newest to the last one that was taken.

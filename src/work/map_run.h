@@ -93,6 +93,7 @@ class MapRun {
   Fd notice_{};
   Crew crew_;
 
+  bool all_in_order_ = true;                   ///< workers, and nothing is in their arenas
   std::size_t delayed_ = 0;                    ///< items whose next attempt is still to come
   std::optional<Failure> fate_{};              ///< of all items that have no outcome of their own
   std::vector<std::uint64_t> last_failure_{};  ///< of each seat, that has been taken

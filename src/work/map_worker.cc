@@ -10,6 +10,7 @@
 
 #include "os/futex.h"
 #include "os/life_word.h"
+#include "os/young_child.h"
 #include "work/child_errors.h"
 #include "work/failure_note.h"
 #include "work/item_random.h"
@@ -46,18 +47,19 @@ void MapTable::announce() noexcept {
   os::futex_wake_all(&offers);
 }
 
-MapWorker::MapWorker(const MapShape& shape, std::size_t place, Records& records, Where where)
+TINE_YOUNG_CHILD MapWorker::MapWorker(const MapShape& shape, std::size_t place, Records& records,
+                                      Where where)
     : shape_(shape), slot_(shape.slots[place]), records_(records), where_(where) {
   if (shape.options.timeout.count() > 0 && shape.timing.started == nullptr) {
     shape_.timing.started = &slot_.item_started;
   }
 }
 
-void MapWorker::passed(WorkerStep step) const noexcept {
+TINE_YOUNG_CHILD void MapWorker::passed(WorkerStep step) const noexcept {
   if (at_worker_step != nullptr) at_worker_step(step, shape_.table, slot_);
 }
 
-int MapWorker::run() noexcept {
+TINE_YOUNG_CHILD int MapWorker::run() noexcept {
   if (!initialize()) return 1;
   try {
     while (step()) {
@@ -69,7 +71,7 @@ int MapWorker::run() noexcept {
   return 0;
 }
 
-bool MapWorker::initialize() {
+TINE_YOUNG_CHILD bool MapWorker::initialize() {
   slot_.stage.store(WorkerStage::initializing, std::memory_order_release);
   passed(WorkerStep::started);
   const std::int64_t began = now_ns();
@@ -85,7 +87,7 @@ bool MapWorker::initialize() {
   return true;
 }
 
-bool MapWorker::step() {
+TINE_YOUNG_CHILD bool MapWorker::step() {
   const auto batch = next_batch();
   if (!batch) {
     if (slot_.stage.load() == WorkerStage::working) {
@@ -102,20 +104,20 @@ bool MapWorker::step() {
 
 // ---- Finding items ----
 
-std::uint32_t MapWorker::item_count() const noexcept {
+TINE_YOUNG_CHILD std::uint32_t MapWorker::item_count() const noexcept {
   return static_cast<std::uint32_t>(shape_.body.size());
 }
 
-bool MapWorker::is_valid(Span items) const noexcept {
+TINE_YOUNG_CHILD bool MapWorker::is_valid(Span items) const noexcept {
   return !items.empty() && items.end <= item_count();
 }
 
-bool MapWorker::must_stop() const noexcept {
+TINE_YOUNG_CHILD bool MapWorker::must_stop() const noexcept {
   return shape_.table.stop.load(std::memory_order_acquire) != 0 ||
          (slot_.interrupted.load(std::memory_order_acquire) & kStop) != 0;
 }
 
-bool MapWorker::must_retire() {
+TINE_YOUNG_CHILD bool MapWorker::must_retire() {
   const RecyclePolicy& recycle = shape_.options.recycle;
   if (recycle.after_items > 0 && items_done_ >= recycle.after_items) return true;
   if (failed_once_ && shape_.body.consumes_inputs() && shape_.options.retries > 0) return true;
@@ -134,7 +136,7 @@ bool MapWorker::is_too_large() {
   return own_memory() > shape_.options.recycle.above_rss;
 }
 
-std::optional<Span> MapWorker::next_batch() {
+TINE_YOUNG_CHILD std::optional<Span> MapWorker::next_batch() {
   for (;;) {
     if (must_stop()) return std::nullopt;
     if (must_retire()) {
@@ -161,7 +163,7 @@ std::optional<Span> MapWorker::next_batch() {
   }
 }
 
-bool MapWorker::find_items() {
+TINE_YOUNG_CHILD bool MapWorker::find_items() {
   for (;;) {
     const std::uint32_t offers = shape_.table.offers.load(std::memory_order_acquire);
     if (must_stop()) return false;
@@ -171,7 +173,7 @@ bool MapWorker::find_items() {
 }
 
 /// False: nobody has any to give.
-bool MapWorker::wait_for_items(std::uint32_t offers_seen) {
+TINE_YOUNG_CHILD bool MapWorker::wait_for_items(std::uint32_t offers_seen) {
   if (where_ == Where::parent) return false;
   const bool asked = ask_for_share();
   if (!asked && shape_.table.more.load(std::memory_order_acquire) == 0) return false;
@@ -183,12 +185,12 @@ bool MapWorker::wait_for_items(std::uint32_t offers_seen) {
 
 /// Whoever comes to the end of its batch before it could see the question has announced something
 /// since, or will as it begins the next or ends.
-bool MapWorker::sleep_for_items(std::uint32_t offers_seen) {
+TINE_YOUNG_CHILD bool MapWorker::sleep_for_items(std::uint32_t offers_seen) {
   os::futex_wait(&shape_.table.offers, offers_seen);
   return true;
 }
 
-bool MapWorker::take_handed_out() {
+TINE_YOUNG_CHILD bool MapWorker::take_handed_out() {
   for (ItemRange& range : shape_.table.handed_out) {
     if (range.load().empty()) continue;
     const Span taken = range.take_all();

@@ -4,6 +4,7 @@
 
 #include "os/shared_region.h"
 #include "os/system_error.h"
+#include "os/young_child.h"
 #include "tine/detail/codec_payload.h"
 
 namespace tine::detail {
@@ -32,8 +33,10 @@ void prefer_large_pages(void* memory, std::size_t size) noexcept {
   if (size >= kWorthLargePages && size <= kMost) os::prefer_large_pages(memory, size);
 }
 
-std::expected<void, Error> write_raw_payload(PayloadHeader header, std::span<const std::byte> bytes,
-                                             ByteSink& sink, std::string_view type) {
+TINE_YOUNG_CHILD std::expected<void, Error> write_raw_payload(PayloadHeader header,
+                                                              std::span<const std::byte> bytes,
+                                                              ByteSink& sink,
+                                                              std::string_view type) {
   const std::size_t offset = offset_of_data(header.kind);
   std::array<std::byte, kRangeOffset> head{};
   std::memcpy(head.data(), &header, sizeof header);

@@ -63,7 +63,18 @@ PoolCore::PoolCore(const PoolOptions& options, std::unique_ptr<PoolMemory> memor
   memory_->set_share(0, work::kMostSeats + 1);
 }
 
-PoolCore::~PoolCore() = default;
+/// In a copy of the process that made it the numbers of its descriptors may be those of others.
+PoolCore::~PoolCore() {
+  if (is_owner()) return;
+  for (Fd* const fd : {&calls_, &life_, &requests_, &keeper_end_}) {
+    [[maybe_unused]] const int left = fd->release();
+  }
+  for (auto& [slot, watch] : watches_) {
+    for (Fd* const fd : {&watch.event, &watch.poll}) [[maybe_unused]]
+      const int left = fd->release();
+  }
+  memory_->leave_file();
+}
 
 Error PoolCore::refused(ErrorKind kind, std::string hint) {
   return {kind, 0, Stage::prepare, "a pool", std::move(hint)};

@@ -29,6 +29,8 @@ class PoolMemory {
   /// In a process that is no copy. Errors: out_of_memory.
   static std::expected<std::unique_ptr<PoolMemory>, Error> attach(Fd file);
   [[nodiscard]] int file() const noexcept { return file_.get(); }
+  /// Does not close it.
+  void leave_file() noexcept { [[maybe_unused]] const int left = file_.release(); }
 
   // Code.
   /// Writes down in which module it is. Requires: the host, and one thread at a time.

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "os/fork_generation.h"
+#include "os/young_child.h"
 #include "work/item_random.h"
 #include "work/philox.h"
 
@@ -90,7 +91,8 @@ void seed(std::uint64_t number) noexcept {
   state.next = RngState::kBlock;
 }
 
-void work::use_item_stream(const std::atomic<std::uint64_t>* item, std::uint64_t seed) noexcept {
+TINE_YOUNG_CHILD void work::use_item_stream(const std::atomic<std::uint64_t>* item,
+                                            std::uint64_t seed) noexcept {
   RngState& state = this_threads_state();
   if (!is_of_this_process(state)) begin_in_this_process(state);
   const bool was_within = state.item != &RngState::kNoItem;

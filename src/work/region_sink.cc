@@ -5,17 +5,19 @@
 #include <cerrno>
 #include <cstdint>
 
+#include "os/young_child.h"
+
 namespace tine::work {
 
-RegionSink::RegionSink(os::SharedPart region, std::size_t from, std::size_t ready,
-                       std::size_t largest_step) noexcept
+TINE_YOUNG_CHILD RegionSink::RegionSink(os::SharedPart region, std::size_t from, std::size_t ready,
+                                        std::size_t largest_step) noexcept
     : region_(region),
       ready_(std::max(from, std::min(ready, region.size()))),
       largest_step_(largest_step) {
   rewind(from);
 }
 
-void RegionSink::rewind(std::size_t position) noexcept {
+TINE_YOUNG_CHILD void RegionSink::rewind(std::size_t position) noexcept {
   window(region_.data() + position, region_.data() + ready_);
 }
 
@@ -48,7 +50,7 @@ bool RegionSink::grow(std::size_t size) {
 }
 
 /// What is large is copied a block at a time, while its fresh memory is still in the cache.
-bool RegionSink::append(std::span<const std::byte> bytes) {
+TINE_YOUNG_CHILD bool RegionSink::append(std::span<const std::byte> bytes) {
   if (bytes.size() > region_.size() - position()) {
     set_errno(ENOMEM);
     return false;

@@ -2,11 +2,12 @@
 #include <algorithm>
 #include <cstring>
 
+#include "os/young_child.h"
 #include "tine/detail/byte_sink.h"
 
 namespace tine::detail {
 
-bool ByteSink::append(std::span<const std::byte> bytes) {
+TINE_YOUNG_CHILD bool ByteSink::append(std::span<const std::byte> bytes) {
   if (bytes.empty()) return true;
   std::byte* const to = extend(bytes.size());
   if (to != nullptr) std::memcpy(to, bytes.data(), bytes.size());

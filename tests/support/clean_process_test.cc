@@ -161,7 +161,8 @@ StderrTo::StderrTo(int fd) : before_(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3))
 StderrTo::~StderrTo() { ::dup2(before_.get(), STDERR_FILENO); }
 
 void CleanProcessTest::SetUp() {
-  // The guardian and its four descriptors stay for as long as the process: let them be there.
+  // The guardian, its four descriptors and one for /dev/null stay for as long as the process: let
+  // them be there.
   ASSERT_TRUE(Command{"/bin/true"}.run());
   descriptors_ = open_descriptors();
   shared_memory_ = files_in_shared_memory();
