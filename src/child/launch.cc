@@ -210,8 +210,8 @@ TINE_YOUNG_CHILD [[noreturn]] void child_main(const LaunchOptions& options,
   detail::close_inherited_handles();
   detail::unlock_handles();
   const bool has_stdin = options.inherit_stdin || copied_to_stdin(birth.null);
-  os::close_own_fds();  // some of these numbers have been closed above; nothing has been opened
-                        // since
+  // Some of these numbers have been closed above: nothing may be opened in between.
+  os::close_own_fds();
   if (!has_stdin) stdin_from_null();
   if (!options.name.empty()) ::prctl(PR_SET_NAME, options.name.c_str());
   // As late as can be: by now the parent is through, as a rule, and there is nothing to wait for.

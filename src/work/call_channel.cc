@@ -102,6 +102,8 @@ void CallChannel::allow_reuse() noexcept {
   region_->reusable = payload().size() <= kFirstPage - kPayloadOffset;
 }
 
+void CallChannel::drop_inherited_spares() noexcept { spare_call_regions.drop_inherited(); }
+
 TINE_YOUNG_CHILD CallChannel::Head& CallChannel::head() const noexcept {
   return *std::launder(reinterpret_cast<Head*>(region_->memory.data()));
 }

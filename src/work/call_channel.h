@@ -77,6 +77,8 @@ class CallChannel {
   /// reads the payload any more, if no more than its first page was used. Making a mapping and
   /// undoing it costs 20 us.
   void allow_reuse() noexcept;
+  /// In a child that is not to reach what waits for the next call.
+  static void drop_inherited_spares() noexcept;
 
  private:
   struct Region;

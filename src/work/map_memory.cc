@@ -9,6 +9,7 @@
 
 #include "os/system_error.h"
 #include "os/young_child.h"
+#include "work/call_channel.h"
 #include "work/spares.h"
 
 namespace tine::work {
@@ -105,6 +106,8 @@ os::SharedPart MapMemory::values_of(std::size_t place) const noexcept {
 
 TINE_YOUNG_CHILD void MapMemory::keep_only(std::size_t place) noexcept {
   if (!is_strict()) return;
+  spare_map_region.drop_inherited();
+  CallChannel::drop_inherited_spares();
   values_.reset();
   for (std::size_t i = 0; i < regions_.size(); ++i) {
     if (i != place) regions_[i] = os::SharedRegion();

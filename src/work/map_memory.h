@@ -3,7 +3,7 @@
 
 /// The memory of a map: tables, slots, arenas and the array of plain results.
 ///
-/// Shared: one mapping for all of it, as making and undoing one costs 30 us; the next map has it
+/// Shared: one mapping for all of it, as making and undoing one costs 55 us; the next map has it
 /// again if nothing went wrong. Results that are large have one of their own, as they live longer;
 /// the parent copies small ones. Pages are used as they are needed. Strict: each worker has a
 /// mapping of its own with all that it may reach, results as well, and the parent copies those of

@@ -2,8 +2,9 @@
 #pragma once
 
 /// A few things that are dear to make and wait for their next use. A forked child lets go of those
-/// of its parent. Owner: this, also at the end of the process, when others may still give back.
-/// Threads: safe; where a fork has copied it while another thread was in here, it keeps nothing.
+/// of its parent when it has some of its own, or says so. Owner: this, also at the end of the
+/// process, when others may still give back. Threads: safe; where a fork has copied it while
+/// another thread was in here, it keeps nothing.
 
 #include <array>
 #include <cstddef>
@@ -34,11 +35,15 @@ class Spares {
   void give(T thing) noexcept {
     const std::unique_lock lock(mutex_, std::try_to_lock);
     if (!lock || (are_ours() && count_ == kMost)) return;
-    if (!are_ours()) {
-      while (count_ > 0) std::destroy_at(&places_[--count_].thing);
-      generation_ = os::fork_generation();
-    }
+    clear_inherited();
+    generation_ = os::fork_generation();
     std::construct_at(&places_[count_++].thing, std::move(thing));
+  }
+
+  /// In a child that is not to reach them.
+  void drop_inherited() noexcept {
+    const std::unique_lock lock(mutex_, std::try_to_lock);
+    if (lock) clear_inherited();
   }
 
  private:
@@ -50,6 +55,9 @@ class Spares {
   };
 
   [[nodiscard]] bool are_ours() const noexcept { return generation_ == os::fork_generation(); }
+  void clear_inherited() noexcept {
+    while (!are_ours() && count_ > 0) std::destroy_at(&places_[--count_].thing);
+  }
 
   std::mutex mutex_{};
   std::uint32_t generation_ = 0;  ///< of the process whose they are
